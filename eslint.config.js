@@ -1,0 +1,126 @@
+/**
+ * Lint rules: typescript-eslint's type-checked strict and stylistic sets, and the import order of docs/design.md (eslint.layers.js).
+ * Every rule that is switched off or loosened has its reason beside it.
+ */
+import { readdirSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import eslint from "@eslint/js";
+import { createNodeResolver, importX } from "eslint-plugin-import-x";
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+import { layers, singleFiles } from "./eslint.layers.js";
+
+const pathOf = (part) => (singleFiles.includes(part) ? `./src/${part}.ts` : `./src/${part}`);
+
+const unlisted = readdirSync(new URL("./src", import.meta.url), { withFileTypes: true })
+  .map((entry) => (entry.isDirectory() ? entry.name : basename(entry.name, ".ts")))
+  .filter((part) => !(part in layers));
+if (unlisted.length > 0) throw new Error(`Parts of src/ without a line in eslint.layers.js: ${unlisted.join(", ")}`);
+
+/** One zone for each part and what it must not import. */
+const forbiddenImports = Object.entries(layers)
+  .map(([part, allowed]) => ({
+    target: pathOf(part),
+    from: Object.keys(layers)
+      .filter((other) => other !== part && !allowed.includes(other))
+      .map(pathOf),
+    message: `${part} may import only: ${allowed.join(", ") || "nothing of ours"} (eslint.layers.js).`,
+  }))
+  .filter(({ from }) => from.length > 0);
+
+/** One zone for each folder: from outside, only its index can be imported. */
+const deepImports = Object.keys(layers)
+  .filter((part) => !singleFiles.includes(part))
+  .map((part) => ({
+    target: Object.keys(layers)
+      .filter((other) => other !== part)
+      .map(pathOf),
+    from: `./src/${part}`,
+    except: ["./index.ts"],
+    message: `Import from src/${part}/index.js, the folder's public face.`,
+  }));
+
+export default defineConfig(
+  { ignores: [".tmp/", "dist/", "coverage/", "docs/api/", "node_modules/"] },
+  { linterOptions: { reportUnusedDisableDirectives: "error" } },
+  eslint.configs.recommended,
+  {
+    files: ["**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    plugins: { "import-x": importX },
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    settings: {
+      "import-x/parsers": { "@typescript-eslint/parser": [".ts"] },
+      // Imports are written with the extension that runs (`.js`); the file beside it is `.ts`.
+      "import-x/resolver-next": [
+        createNodeResolver({
+          extensions: [".ts", ".js"],
+          extensionAlias: { ".js": [".ts", ".js"] },
+          tsconfig: { configFile: fileURLToPath(new URL("tsconfig.json", import.meta.url)) },
+        }),
+      ],
+    },
+    rules: {
+      "import-x/no-cycle": "error",
+      "import-x/no-unresolved": "error",
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/explicit-module-boundary-types": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      eqeqeq: "error",
+      "no-console": "error",
+
+      // A Future is settled for its done callbacks too, and a stop is asked for in passing: `() => resolve()` and `() => loop.stop()` read
+      // better than the block form.
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true, ignoreVoidOperator: true }],
+      // Descriptors, masks and counts go into messages all the time and print as one expects.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      // `_name` is a parameter that a signature demands; Tornado's own names start with an underscore too and are properties, not variables.
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" }],
+      // The specification names type parameters that only callers use (`runSync<T>`), and so do the type-level mappings of `ioloop/tornado`.
+      "@typescript-eslint/no-unnecessary-type-parameters": "off",
+      // `|| undefined` and `||` on counts and strings are meant as written; `??` is for absence and is asked for where only absence can occur.
+      "@typescript-eslint/prefer-nullish-coalescing": ["error", { ignorePrimitives: true }],
+      // Tornado's classes have static-only relatives, and a mark such as `class NoValue {}` is a class for its type.
+      "@typescript-eslint/no-extraneous-class": ["error", { allowEmpty: true, allowStaticOnly: true, allowConstructorOnly: true }],
+      // What was thrown is passed on as it came, also when it is no Error: `setException`, abort reasons, Python's `raise`.
+      "@typescript-eslint/only-throw-error": ["error", { allowThrowingUnknown: true, allowThrowingAny: false }],
+      "@typescript-eslint/prefer-promise-reject-errors": ["error", { allowThrowingUnknown: true }],
+      // A bit mask handed to an arithmetic comparison, and `while (true)` in a read loop that ends on "would block".
+      "@typescript-eslint/no-unnecessary-condition": ["error", { allowConstantLoopConditions: true }],
+    },
+  },
+  {
+    files: ["src/**/*.ts"],
+    rules: { "import-x/no-restricted-paths": ["error", { basePath: import.meta.dirname, zones: [...forbiddenImports, ...deepImports] }] },
+  },
+  {
+    files: ["test/**/*.ts"],
+    rules: {
+      // chai's property assertions (`expect(x).to.be.true`) are expressions.
+      "@typescript-eslint/no-unused-expressions": "off",
+      // A test passes wrong things on purpose, replaces single members of the system-call table and hands methods to sinon.
+      "@typescript-eslint/unbound-method": "off",
+      "@typescript-eslint/no-empty-function": "off",
+      // An async test callback that only awaits in one branch, or returns a rejected promise, is what is tested.
+      "@typescript-eslint/require-await": "off",
+      // `describe` and `it` bodies may be async arrows where a callback returning void is declared (handlers, callbacks: L64).
+      "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: false }],
+      // A test knows what it has put into an array.
+      "@typescript-eslint/no-non-null-assertion": "off",
+    },
+  },
+  {
+    // Programs talk to the person who started them.
+    files: ["examples/**/*.ts", "bench/**/*.ts", "scripts/**/*.ts"],
+    rules: {
+      "no-console": "off",
+      // A program ends in `IOLoop.current().start()`: the promise need not be awaited as the last line of a script.
+      "@typescript-eslint/no-floating-promises": ["error", { ignoreVoid: true, allowForKnownSafeCalls: [{ from: "file", name: "start" }] }],
+    },
+  },
+  {
+    files: ["*.js"],
+    languageOptions: { globals: { process: "readonly", console: "readonly" } },
+  },
+);
