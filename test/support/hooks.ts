@@ -1,0 +1,106 @@
+/**
+ * Mocha root hooks: after every test nothing may be left that was not there before it, and nothing may have been logged or rejected unnoticed.
+ *
+ * They run outside of a suite's own hooks (before its `beforeEach`, after its `afterEach`), so what a suite opens and closes around each test
+ * counts as the test's. What a suite opens in `before` is checked when everything has run. A finding fails the test that left it and the
+ * run goes on.
+ */
+import type { RootHookObject } from "mocha";
+import sinon from "sinon";
+import { added, openDescriptors } from "./descriptors.js";
+import type { Descriptors } from "./descriptors.js";
+import { logProblems, startRecording } from "./log-records.js";
+import { nextRound, settle } from "./real-timers.js";
+import { rejectionProblems, startWatchingRejections } from "./rejections.js";
+import { warmUp } from "./warm-up.js";
+
+type Counts = ReadonlyMap<string, number>;
+
+interface Snapshot {
+  readonly descriptors: Descriptors;
+  readonly listeners: Counts;
+  readonly resources: Counts;
+}
+
+let baseline: Snapshot;
+let before: Snapshot;
+
+function processListeners(): Counts {
+  return new Map(process.eventNames().map((name) => [String(name), process.listenerCount(name)]));
+}
+
+/**
+ * Node's own handles and timers that keep the process alive. Immediates are left out (Mocha drives itself with them), and so are requests in
+ * Node's thread pool, which its module loader makes at any time.
+ */
+function nodeResources(): Counts {
+  const counts = new Map<string, number>();
+  for (const type of process.getActiveResourcesInfo()) {
+    if (type === "Immediate" || type.startsWith("FSReq")) continue;
+    counts.set(type, (counts.get(type) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function grown(earlier: Counts, later: Counts): string[] {
+  return [...later]
+    .filter(([key, count]) => count > (earlier.get(key) ?? 0))
+    .map(([key, count]) => `${key}: ${earlier.get(key) ?? 0} before, ${count} after`);
+}
+
+function shrunk(earlier: Counts, later: Counts): string[] {
+  return [...earlier]
+    .filter(([key, count]) => count > (later.get(key) ?? 0))
+    .map(([key, count]) => `${key}: ${count} before, ${later.get(key) ?? 0} after`);
+}
+
+function takeSnapshot(): Snapshot {
+  return { descriptors: openDescriptors(), listeners: processListeners(), resources: nodeResources() };
+}
+
+/** What is there now and was not at `earlier`, one line each. */
+function leftovers(earlier: Snapshot): string[] {
+  const now = takeSnapshot();
+  return [
+    ...added(earlier.descriptors, now.descriptors).map((what) => `left open: ${what}`),
+    // Node's own descriptors are never a test's to close: a number closed twice hits whoever got it next.
+    ...added(now.descriptors, baseline.descriptors).map((what) => `closed, but not the test's: ${what}`),
+    ...grown(earlier.listeners, now.listeners).map((what) => `process listeners left, ${what}`),
+    ...shrunk(earlier.listeners, now.listeners).map((what) => `process listeners lost, ${what}`),
+    ...grown(earlier.resources, now.resources).map((what) => `keeps the process alive, ${what}`),
+  ];
+}
+
+export const mochaHooks: RootHookObject = {
+  async beforeAll(this: Mocha.Context) {
+    this.timeout(20_000);
+    await warmUp();
+    startRecording();
+    baseline = takeSnapshot();
+  },
+
+  async beforeEach() {
+    // Mocha keeps a timer for a hook that returns a promise: with a round awaited here and below it is in both snapshots.
+    await nextRound();
+    startRecording();
+    startWatchingRejections();
+    before = takeSnapshot();
+  },
+
+  async afterEach(this: Mocha.Context) {
+    sinon.restore();
+    // One round at least: a rejection is reported when the microtasks of its turn have run.
+    await nextRound();
+    await settle(() => leftovers(before).length === 0);
+    const problems = [...leftovers(before), ...rejectionProblems(), ...logProblems()];
+    // The hook object serves every test: an error set here fails the test it ran for, and has to be taken back for the next.
+    const hook = this.test as unknown as { error: (error: Error | undefined) => void };
+    hook.error(problems.length === 0 ? undefined : new Error(`After the test: ${problems.join("\n")}`));
+  },
+
+  async afterAll() {
+    await settle(() => leftovers(baseline).length === 0);
+    const problems = leftovers(baseline);
+    if (problems.length > 0) throw new Error(`After all tests: ${problems.join("\n")}`);
+  },
+};
