@@ -4,7 +4,7 @@
  * "Would block" is the value `undefined`; every other failure throws a system error. Depends on the system-call seam.
  */
 import { readdirSync } from "node:fs";
-import { F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from "./constants.js";
+import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from "./constants.js";
 import { EAGAIN, EINTR, systemError } from "./errno.js";
 import { sys } from "./system-calls.js";
 
@@ -133,4 +133,28 @@ export function writeDescriptor(fd: number, buf: Uint8Array): number | undefined
     if (errno === EAGAIN) return undefined;
     if (errno !== EINTR) throw systemError(errno, "write");
   }
+}
+
+/** The counter's step, 1 as a native 64-bit integer (both supported architectures are little-endian). */
+const ONE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+const counter = new Uint8Array(8);
+
+/** An eventfd(2) with counter 0, non-blocking and close-on-exec: a descriptor that wakes whoever polls it. */
+export function createEventFd(): number {
+  for (;;) {
+    const fd = sys.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd !== -1) return fd;
+    const errno = sys.errno();
+    if (errno !== EINTR) throw systemError(errno, "eventfd");
+  }
+}
+
+/** Makes an eventfd readable. A full counter is no failure: it is readable already. */
+export function signalEventFd(fd: number): void {
+  writeDescriptor(fd, ONE);
+}
+
+/** Makes an eventfd unreadable again, however often it was signalled. */
+export function drainEventFd(fd: number): void {
+  readDescriptor(fd, counter);
 }

@@ -225,8 +225,6 @@ const EXTRA = ["errno", "address", "copyMemory", "copyString", "pollAsync"] as c
  */
 export function createSystemCalls(platform: string = process.platform, arch: string = process.arch): SystemCalls {
   type Call = (...args: unknown[]) => unknown;
-  const loaders = new Map<string, Call>();
-  const members: Record<string, Call> = {};
   let bound: Record<string, Call> | undefined;
   const bind = (): Record<string, Call> => {
     const native = bindAll(platform, arch) as unknown as Record<string, Call>;
@@ -234,14 +232,15 @@ export function createSystemCalls(platform: string = process.platform, arch: str
     for (const [name, loader] of loaders) if (members[name] === loader) Object.assign(members, { [name]: native[name] });
     return native;
   };
+  const loaders = new Map<string, Call>();
   for (const name of [...Object.keys(PROTOTYPES), ...EXTRA]) {
-    const loader: Call = (...args) => {
+    loaders.set(name, (...args) => {
       bound ??= bind();
       return bound[name]?.(...args);
-    };
-    loaders.set(name, loader);
-    members[name] = loader;
+    });
   }
+  // The spread matters: an object filled by computed names alone is a dictionary to V8, and each call would look its member up by hash.
+  const members: Record<string, Call> = { ...Object.fromEntries(loaders) };
   return members as unknown as SystemCalls;
 }
 
