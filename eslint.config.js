@@ -120,7 +120,8 @@ export default defineConfig(
     },
   },
   {
-    files: ["*.js"],
-    languageOptions: { globals: { process: "readonly", console: "readonly" } },
+    files: ["**/*.js"],
+    rules: { "no-console": "off" },
+    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", performance: "readonly" } },
   },
 );

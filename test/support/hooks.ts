@@ -9,6 +9,7 @@ import type { RootHookObject } from "mocha";
 import sinon from "sinon";
 import { added, openDescriptors } from "./descriptors.js";
 import type { Descriptors } from "./descriptors.js";
+import { endOfTestProblems } from "./end-of-test.js";
 import { logProblems, startRecording } from "./log-records.js";
 import { nextRound, settle } from "./real-timers.js";
 import { rejectionProblems, startWatchingRejections } from "./rejections.js";
@@ -89,10 +90,11 @@ export const mochaHooks: RootHookObject = {
 
   async afterEach(this: Mocha.Context) {
     sinon.restore();
+    const own = endOfTestProblems();
     // One round at least: a rejection is reported when the microtasks of its turn have run.
     await nextRound();
     await settle(() => leftovers(before).length === 0);
-    const problems = [...leftovers(before), ...rejectionProblems(), ...logProblems()];
+    const problems = [...own, ...leftovers(before), ...rejectionProblems(), ...logProblems()];
     // The hook object serves every test: an error set here fails the test it ran for, and has to be taken back for the next.
     const hook = this.test as unknown as { error: (error: Error | undefined) => void };
     hook.error(problems.length === 0 ? undefined : new Error(`After the test: ${problems.join("\n")}`));
