@@ -7,6 +7,7 @@
  */
 import type { RootHookObject } from "mocha";
 import sinon from "sinon";
+import { ffiCallbacks, nativeAllocations } from "../../src/platform/index.js";
 import { added, openDescriptors } from "./descriptors.js";
 import type { Descriptors } from "./descriptors.js";
 import { endOfTestProblems } from "./end-of-test.js";
@@ -21,6 +22,7 @@ interface Snapshot {
   readonly descriptors: Descriptors;
   readonly listeners: Counts;
   readonly resources: Counts;
+  readonly native: Counts;
 }
 
 let baseline: Snapshot;
@@ -43,6 +45,13 @@ function nodeResources(): Counts {
   return counts;
 }
 
+function nativeObjects(): Counts {
+  return new Map([
+    ["FFI callbacks and watches", ffiCallbacks()],
+    ["native memory blocks", nativeAllocations()],
+  ]);
+}
+
 function grown(earlier: Counts, later: Counts): string[] {
   return [...later]
     .filter(([key, count]) => count > (earlier.get(key) ?? 0))
@@ -56,7 +65,7 @@ function shrunk(earlier: Counts, later: Counts): string[] {
 }
 
 function takeSnapshot(): Snapshot {
-  return { descriptors: openDescriptors(), listeners: processListeners(), resources: nodeResources() };
+  return { descriptors: openDescriptors(), listeners: processListeners(), resources: nodeResources(), native: nativeObjects() };
 }
 
 /** What is there now and was not at `earlier`, one line each. */
@@ -68,6 +77,7 @@ function leftovers(earlier: Snapshot): string[] {
     ...added(now.descriptors, baseline.descriptors).map((what) => `closed, but not the test's: ${what}`),
     ...grown(earlier.listeners, now.listeners).map((what) => `process listeners left, ${what}`),
     ...shrunk(earlier.listeners, now.listeners).map((what) => `process listeners lost, ${what}`),
+    ...grown(earlier.native, now.native).map((what) => `native objects left, ${what}`),
     ...grown(earlier.resources, now.resources).map((what) => `keeps the process alive, ${what}`),
   ];
 }
