@@ -52,7 +52,8 @@ export function chainFuture<T>(a: PromiseLike<T>, b: Future<T>): void {
     else a._addListener(new Link(b));
     return;
   }
-  if (!isPromiseLike(a)) throw new TypeError(`The source of chainFuture() is ${inspect(a, { depth: 0 })}: it must be a Future or have a then() method`);
+  if (!isPromiseLike(a))
+    throw new TypeError(`The source of chainFuture() is ${inspect(a, { depth: 0 })}: it must be a Future or have a then() method`);
   // A Future of another copy of the package is asked through its public face.
   const foreign = isFuture(a) ? (a as Future<T>) : undefined;
   if (foreign?.done() === true) {
@@ -118,7 +119,9 @@ export function futureSetExceptionUnlessCancelled(f: Future<unknown>, error: unk
 export function futureSetExcInfo(f: Future<unknown>, info: Error | readonly [unknown, Error | undefined, unknown]): void {
   const error: unknown = Array.isArray(info) ? (info as readonly unknown[])[1] : info;
   if (error === undefined || error === null) {
-    throw new Error(`futureSetExcInfo() was called with no exception in ${inspect(info, { depth: 1 })}: call it where an error has been caught`);
+    throw new Error(
+      `futureSetExcInfo() was called with no exception in ${inspect(info, { depth: 1 })}: call it where an error has been caught`,
+    );
   }
   futureSetExceptionUnlessCancelled(f, error);
 }

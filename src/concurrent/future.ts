@@ -268,11 +268,13 @@ export class Future<T> implements Promise<T> {
     return describe(this, { depth: 0, breakLength: Infinity, maxArrayLength: 3, maxStringLength: 60 });
   }
 
+  // eslint-disable-next-line @typescript-eslint/class-literal-property-style -- a field would be one more in every Future
   get [Symbol.toStringTag](): string {
     return "Future";
   }
 
   /** @internal */
+  // eslint-disable-next-line @typescript-eslint/class-literal-property-style -- as above
   get [BRAND](): true {
     return true;
   }
@@ -382,7 +384,6 @@ export class Future<T> implements Promise<T> {
     if (this._deferred !== undefined) return this._deferred.promise as Promise<T>;
     if (this._state === PENDING) return (this._deferred = new Deferred()).promise as Promise<T>;
     if (this._state === FULFILLED) return Promise.resolve(this._value as T);
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a failure may be of any type (P19)
     return Promise.reject<T>(this.#failure());
   }
 
