@@ -4,6 +4,7 @@
  * "Would block" is the value `undefined`; every other failure throws a system error. Depends on the system-call seam.
  */
 import { readdirSync } from "node:fs";
+import { checkInteger } from "./arguments.js";
 import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from "./constants.js";
 import { EAGAIN, EINTR, systemError } from "./errno.js";
 import { sys } from "./system-calls.js";
@@ -15,14 +16,7 @@ import { sys } from "./system-calls.js";
  * @throws RangeError when it is negative, fractional or too large
  */
 export function checkDescriptor(fd: unknown): asserts fd is number {
-  if (typeof fd !== "number") throw new TypeError(`Invalid descriptor ${describe(fd)}: use a number`);
-  if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) {
-    throw new RangeError(`Invalid descriptor ${fd}: use an integer from 0 to 2147483647`);
-  }
-}
-
-function describe(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : `of type ${value === null ? "null" : typeof value}`;
+  checkInteger(fd, "descriptor", 0, 0x7fffffff);
 }
 
 /** fcntl(2), repeated after a signal; throws what else fails. */
