@@ -1,5 +1,5 @@
 /** What support modules check and take back when a test is over; the root hooks call it before they look for what is left. */
-type EndOfTest = () => readonly string[];
+type EndOfTest = () => readonly string[] | Promise<readonly string[]>;
 
 const checks: EndOfTest[] = [];
 
@@ -9,6 +9,8 @@ export function atEndOfTest(check: EndOfTest): void {
 }
 
 /** Runs every check. */
-export function endOfTestProblems(): string[] {
-  return checks.flatMap((check) => check());
+export async function endOfTestProblems(): Promise<string[]> {
+  const problems: string[] = [];
+  for (const check of checks) problems.push(...(await check()));
+  return problems;
 }

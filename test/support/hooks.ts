@@ -100,7 +100,7 @@ export const mochaHooks: RootHookObject = {
 
   async afterEach(this: Mocha.Context) {
     sinon.restore();
-    const own = endOfTestProblems();
+    const own = await endOfTestProblems();
     // One round at least: a rejection is reported when the microtasks of its turn have run.
     await nextRound();
     await settle(() => leftovers(before).length === 0);
