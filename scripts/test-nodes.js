@@ -53,7 +53,12 @@ for (const version of values.only.split(",")) {
   }
   const exact = spawnSync(nodeOf(version), ["--version"], { encoding: "utf8" }).stdout.trim();
   console.log(`Node ${exact}`);
-  const mocha = ["node_modules/mocha/bin/mocha.js", "--reporter", "dot", ...(positionals.length > 0 ? positionals : ["test"]).map(patternOf)];
+  const mocha = [
+    "node_modules/mocha/bin/mocha.js",
+    "--reporter",
+    "dot",
+    ...(positionals.length > 0 ? positionals : ["test"]).map(patternOf),
+  ];
   const started = performance.now();
   const { status } = spawnSync(nodeOf(version), mocha, { cwd: root, stdio: "inherit" });
   console.log(`Node ${exact}: ${status === 0 ? "passed" : "FAILED"} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
