@@ -53,6 +53,7 @@ for (const version of values.only.split(",")) {
   }
   const exact = spawnSync(nodeOf(version), ["--version"], { encoding: "utf8" }).stdout.trim();
   console.log(`Node ${exact}`);
+  // What the linter says does not depend on the Node that runs it.
   const mocha = [
     "node_modules/mocha/bin/mocha.js",
     "--reporter",
