@@ -1,0 +1,135 @@
+/**
+ * The portable poller, on poll(2). The kernel keeps nothing between two calls, so the whole set goes in with each and every interest change
+ * is just a change of memory; the cost grows with the number of descriptors watched, not with those ready.
+ *
+ * A number is all poll(2) knows of a descriptor: that it is open and pollable is asked at registration (poll itself calls a regular file
+ * always ready), and that a registered number means another file now is seen by its inode.
+ */
+import { fstatSync } from "node:fs";
+import { errno, isOpen, sys, systemError } from "../../platform/index.js";
+import { EPOLLET, EPOLLONESHOT } from "../masks.js";
+import { type HostedPoller, type Pairs, POLLFD_SIZE, writePollfd } from "./poller.js";
+
+const POLLNVAL = 0x20;
+
+/**
+ * Which file a number stands for, as far as fstat(2) tells. The two ends of one pipe share an inode, and so do all eventfds, timerfds and
+ * the like: reusing a number among those looks like a second registration of the first, and is refused (EEXIST).
+ */
+type FileIdentity = string;
+
+interface Entry {
+  events: number;
+  readonly identity: FileIdentity;
+}
+
+export class PollPoller implements HostedPoller {
+  readonly syscall = "poll";
+  readonly tainted = false;
+  version = 0;
+
+  #memory: Buffer = Buffer.alloc(0);
+  #packedVersion = -1;
+  #vanished: number[] = [];
+  readonly #entries = new Map<number, Entry>();
+
+  register(fd: number, events: number): void {
+    const identity = identify(fd);
+    if (this.#entries.get(fd)?.identity === identity) throw systemError(errno("EEXIST"), "poll");
+    checkPortable(events);
+    this.#entries.set(fd, { events, identity });
+    this.version++;
+  }
+
+  modify(fd: number, events: number): void {
+    const entry = this.#entries.get(fd);
+    if (entry === undefined) throw systemError(errno(isOpen(fd) ? "ENOENT" : "EBADF"), "poll");
+    checkPortable(events);
+    entry.events = events;
+    this.version++;
+  }
+
+  unregister(fd: number): void {
+    if (!this.#entries.delete(fd)) throw systemError(errno("ENOENT"), "poll");
+    this.version++;
+  }
+
+  poll(timeout: number): Pairs {
+    const ready = new Map<number, number>();
+    this.#wait(ready, Math.ceil(timeout * 1000));
+    return ready;
+  }
+
+  harvest(ready: Map<number, number>): number {
+    return this.#wait(ready, 0);
+  }
+
+  takeVanished(): readonly number[] {
+    if (this.#vanished.length === 0) return this.#vanished;
+    const vanished = this.#vanished;
+    this.#vanished = [];
+    return vanished;
+  }
+
+  rebuild(): void {
+    // Nothing of this poller is in the kernel.
+  }
+
+  waitSize(): number {
+    return this.#entries.size;
+  }
+
+  writeWaitSet(memory: Buffer, offset: number): void {
+    for (const [fd, { events }] of this.#entries) {
+      writePollfd(memory, offset, fd, events);
+      offset += POLLFD_SIZE;
+    }
+  }
+
+  close(): void {
+    this.#entries.clear();
+    this.#memory = Buffer.alloc(0);
+    this.version++;
+  }
+
+  #wait(ready: Map<number, number>, milliseconds: number): number {
+    const count = this.#entries.size;
+    if (this.#packedVersion !== this.version) {
+      if (this.#memory.length < count * POLLFD_SIZE) this.#memory = Buffer.alloc(2 * count * POLLFD_SIZE);
+      this.writeWaitSet(this.#memory, 0);
+      this.#packedVersion = this.version;
+    }
+    const memory = this.#memory;
+    let left = sys.poll(memory, count, milliseconds);
+    if (left < 0) throw systemError(sys.errno(), "poll");
+    for (let offset = 0; left > 0 && offset < count * POLLFD_SIZE; offset += POLLFD_SIZE) {
+      const events = memory.readUInt16LE(offset + 6);
+      if (events === 0) continue;
+      left--;
+      const fd = memory.readInt32LE(offset);
+      if ((events & POLLNVAL) !== 0) {
+        this.#entries.delete(fd);
+        this.#vanished.push(fd);
+        this.version++;
+      } else {
+        ready.set(fd, events);
+      }
+    }
+    return ready.size;
+  }
+}
+
+function checkPortable(events: number): void {
+  if ((events & (EPOLLET | EPOLLONESHOT | 0x30000000)) !== 0) throw systemError(errno("EINVAL"), "poll");
+}
+
+function identify(fd: number): FileIdentity {
+  let stats;
+  try {
+    stats = fstatSync(fd, { bigint: true });
+  } catch {
+    throw systemError(errno("EBADF"), "poll");
+  }
+  if (stats.isFile() || stats.isDirectory()) throw systemError(errno("EPERM"), "poll");
+  return `${stats.dev}:${stats.ino}:${stats.mode}`;
+}

@@ -1,0 +1,66 @@
+/**
+ * What a poller must provide. `epoll.ts` and `poll.ts` implement it; kqueue would be a third file beside them.
+ */
+
+/** What one poll returned: descriptors and their event masks, each descriptor at most once. */
+export type Pairs = Iterable<readonly [fd: number, events: number]>;
+
+/**
+ * What a poll loop is built around: the shape of Python's `select.epoll` object. Any object with these methods will do, a test double
+ * included.
+ */
+export interface Poller {
+  /** Starts watching. Throws a system error when the kernel refuses (EBADF, EPERM, EEXIST). */
+  register(fd: number, events: number): void;
+  /** Replaces the mask. Throws a system error when the kernel refuses (ENOENT, EBADF). */
+  modify(fd: number, events: number): void;
+  /** Stops watching. May throw; the loop swallows it. */
+  unregister(fd: number): void;
+  /**
+   * Waits at most `timeout` seconds and tells what is ready; rounding up to what it can measure is its own business (H14). An answer that
+   * is a promise keeps the thread free meanwhile; the loop then wakes it through a descriptor it has registered.
+   */
+  poll(timeout: number): Pairs | PromiseLike<Pairs>;
+  /** Frees it. */
+  close(): void;
+  /** Its own descriptor, if it has one. */
+  fileno?(): number;
+}
+
+/**
+ * A poller of ours: it is only ever asked what is ready *now*, and a host waits for it inside Node (H13).
+ */
+export interface HostedPoller extends Poller {
+  /** The system call its errors name. */
+  readonly syscall: string;
+  poll(timeout: number): Pairs;
+  /** A zero-wait poll: merges what is ready into `ready`, returns how many descriptors that were. */
+  harvest(ready: Map<number, number>): number;
+  /** Takes the descriptors found closed since the last call: their registrations are gone. */
+  takeVanished(): readonly number[];
+  /** The kernel reports a file that can no longer be unregistered: `rebuild()` is due. */
+  readonly tainted: boolean;
+  /** Replaces the kernel object by a new one with the same registrations; `fileno()` changes. */
+  rebuild(): void;
+  /** Goes up whenever `waitSet` would write something else: a wait begun before that has to begin again. */
+  readonly version: number;
+  /** How many `struct pollfd` a wait needs. */
+  waitSize(): number;
+  /** Writes those `struct pollfd`, from byte `offset` on: one of them becomes readable when something is ready. */
+  writeWaitSet(memory: Buffer, offset: number): void;
+}
+
+/** Whether the loop waits for this poller through a host. */
+export function isHosted(poller: Poller): poller is HostedPoller {
+  return typeof (poller as Partial<HostedPoller>).harvest === "function";
+}
+
+/** Bytes of a `struct pollfd`: int fd, short events, short revents (poll(2)). */
+export const POLLFD_SIZE = 8;
+
+/** Writes one `struct pollfd` with its answer field cleared. */
+export function writePollfd(memory: Buffer, offset: number, fd: number, events: number): void {
+  memory.writeInt32LE(fd, offset);
+  memory.writeUInt16LE(events & 0xffff, offset + 4);
+  memory.writeUInt16LE(0, offset + 6);
+}
