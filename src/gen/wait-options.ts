@@ -72,7 +72,8 @@ export function readDeadline(timeout: unknown, signal?: AbortSignal, onTimeout?:
   let seconds: number | undefined;
   let relative = false;
   if (typeof timeout === "number") {
-    if (Number.isNaN(timeout)) throw new TypeError("timeout is NaN: pass seconds on the loop's clock, or a Duration such as { seconds: 5 }");
+    if (Number.isNaN(timeout))
+      throw new TypeError("timeout is NaN: pass seconds on the loop's clock, or a Duration such as { seconds: 5 }");
     warnIfLongAgo(timeout);
     seconds = timeout;
   } else if (isDuration(timeout)) {
@@ -92,7 +93,7 @@ function checkOptions(options: unknown, keys: readonly string[]): EventWaitOptio
       throw new TypeError(`Unknown option ${show(key)} in ${show(options)}: the options are ${keys.join(", ")}`);
     }
   }
-  return options as EventWaitOptions;
+  return options;
 }
 
 /**

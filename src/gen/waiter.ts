@@ -100,7 +100,7 @@ export class WaiterList<W extends Waiter<unknown> = Waiter<unknown>> {
 
   push(waiter: W): void {
     const entry: Waiter<unknown> = waiter;
-    entry._line = this as unknown as WaiterList;
+    entry._line = this;
     entry._previous = this.#last;
     if (this.#last === undefined) this.#first = entry;
     else this.#last._next = entry;

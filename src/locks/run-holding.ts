@@ -17,7 +17,10 @@ type Body<S, R> = (self: S) => R | PromiseLike<R>;
 const NOW = Promise.resolve();
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return ((typeof value === "object" && value !== null) || typeof value === "function") && typeof (value as { then?: unknown }).then === "function";
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 /** Fails `future` with exactly `error`; if it was cancelled, nobody is left to be told, and the error is logged (as P41). */
@@ -35,7 +38,7 @@ function run<S, R>(future: Future<R>, hold: Hold, self: S, fn: Body<S, R>): void
       result.then(
         (value) => {
           hold.release();
-          if (!future.done()) future.setResult(value as R);
+          if (!future.done()) future.setResult(value);
         },
         (error: unknown) => {
           hold.release();

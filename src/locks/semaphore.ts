@@ -6,7 +6,7 @@
  */
 import { inspect } from "node:util";
 
-import { Future } from "../concurrent/index.js";
+import type { Future } from "../concurrent/index.js";
 import { abortReason, failed, readWaitArguments, resolved, Waiter, WaiterList, type WaitOptions } from "../gen/index.js";
 import type { Deadline } from "../ioloop/index.js";
 import { Hold, type Releaser } from "./releaser.js";

@@ -35,7 +35,7 @@ export class Heap<T> {
     const number = this.#entered++;
     items.push(item);
     numbers.push(number);
-    for (let i = end; i > hole; ) {
+    for (let i = end; i > hole;) {
       const parent = (i - 1) >> 1;
       items[i] = items[parent] as T;
       numbers[i] = numbers[parent] as number;
@@ -56,7 +56,7 @@ export class Heap<T> {
       const number = numbers[end] as number;
       const path = this.#path;
       let depth = 0;
-      for (let hole = 0; ; ) {
+      for (let hole = 0; ;) {
         let child = 2 * hole + 1;
         if (child >= end) break;
         if (child + 1 < end && this.#before(child + 1, items[child] as T, numbers[child] as number, compare)) child++;

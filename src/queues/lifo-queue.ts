@@ -7,7 +7,7 @@ import { Queue } from "./queue.js";
  * Tornado: `tornado.queues.LifoQueue` (4.2).
  */
 export class LifoQueue<T> extends Queue<T> {
-  protected declare _queue: T[];
+  declare protected _queue: T[];
 
   protected override _init(): void {
     this._queue = [];

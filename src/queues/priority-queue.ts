@@ -40,7 +40,7 @@ function readCompare<T>(options: PriorityQueueOptions<T>): Compare<T> {
  * queue.getNowait(); // [0, "high"]
  */
 export class PriorityQueue<T> extends Queue<T> {
-  protected declare _queue: Heap<T>;
+  declare protected _queue: Heap<T>;
   readonly #compare: Compare<T>;
 
   /** @throws TypeError, RangeError as for {@link Queue}; TypeError for an unknown option or a `compare` that is no function */

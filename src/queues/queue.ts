@@ -8,12 +8,28 @@
 import { inspect } from "node:util";
 
 import type { Future } from "../concurrent/index.js";
-import { abortReason, failed, readWaitArguments, resolved, Waiter, WaiterList, type WaitOptions, type WaitPlan } from "../gen/index.js";
+import {
+  abortReason,
+  failed,
+  readWaitArguments,
+  resolved,
+  type Waiter,
+  WaiterList,
+  type WaitOptions,
+  type WaitPlan,
+} from "../gen/index.js";
 import type { Deadline } from "../ioloop/index.js";
 import { QueueEmpty, QueueFull } from "./errors.js";
 import { QueueIterator } from "./queue-iterator.js";
 import { Getter, type ItemWaiter, Joiner, Putter } from "./queue-waiters.js";
 import { Ring } from "./ring.js";
+
+/** What `Queue` itself keeps its items in: a `Ring`. */
+interface Fifo<T> {
+  readonly length: number;
+  push(item: T): void;
+  shift(): T;
+}
 
 function checkMaxsize(maxsize: unknown): number {
   if (typeof maxsize !== "number") {
@@ -52,7 +68,7 @@ export class Queue<T> {
   readonly maxsize: number;
 
   /** The storage: a `Ring` here, whatever `_init` makes in a subclass. */
-  protected declare _queue: { readonly length: number };
+  declare protected _queue: { readonly length: number };
   /** @internal */
   readonly _getters = new WaiterList<ItemWaiter<T>>();
   /** @internal */
@@ -213,12 +229,12 @@ export class Queue<T> {
 
   /** Stores an item. If it throws, nothing may have changed. */
   protected _put(item: T): void {
-    (this._queue as Ring<T>).push(item);
+    (this._queue as Fifo<T>).push(item);
   }
 
   /** Removes the item whose turn it is; there is one. If it throws, nothing may have changed. */
   protected _get(): T {
-    return (this._queue as Ring<T>).shift();
+    return (this._queue as Fifo<T>).shift();
   }
 
   /** How many items are stored. */
