@@ -1,7 +1,6 @@
 /** Functions that connect, call back from and settle Futures (`tornado.concurrent`). Depends on the log and on `future.ts`. */
 import { inspect } from "node:util";
 import { applicationLog } from "../log.js";
-import { CancelledError } from "./errors.js";
 import { Future, isFuture, notAFunction, toException } from "./future.js";
 import type { FutureListener } from "./future.js";
 
@@ -29,7 +28,7 @@ function copyOutcome(source: Future<unknown>, target: Future<unknown>): void {
   try {
     value = source.result();
   } catch (failure) {
-    if (source.cancelled() && failure instanceof CancelledError) target._settleCancelled(failure);
+    if (source.cancelled()) target._settleCancelled(failure as Error);
     else target._settleFailed(failure, false);
     return;
   }
@@ -66,7 +65,7 @@ export function chainFuture<T>(a: PromiseLike<T>, b: Future<T>): void {
     },
     (failure: unknown) => {
       if (b.done()) return;
-      if (foreign?.cancelled() === true) b._settleCancelled(toCancelledError(failure));
+      if (foreign?.cancelled() === true) b._settleCancelled(failure as Error);
       else b._settleFailed(failure, false);
     },
   );
@@ -124,11 +123,6 @@ export function futureSetExcInfo(f: Future<unknown>, info: Error | readonly [unk
     );
   }
   futureSetExceptionUnlessCancelled(f, error);
-}
-
-function toCancelledError(failure: unknown): CancelledError {
-  if (failure instanceof CancelledError) return failure;
-  return new CancelledError(failure instanceof Error ? failure.message : undefined, { cause: failure });
 }
 
 function checkFuture(where: string, f: unknown): void {

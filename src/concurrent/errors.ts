@@ -30,9 +30,10 @@ export class TimeoutError extends Error {
 }
 
 /**
- * Whether `error` says that somebody gave up waiting rather than that something went wrong: our {@link CancelledError}, or an error named
- * 'AbortError', its JavaScript counterpart. Where the one is not logged, the other is not.
+ * Whether `error` says that somebody gave up waiting rather than that something went wrong: our {@link CancelledError}, also that of another
+ * copy of the package, or an error named 'AbortError', its JavaScript counterpart. Where the one is not logged, the other is not.
  */
 export function isCancellation(error: unknown): boolean {
-  return error instanceof CancelledError || (typeof error === "object" && error !== null && "name" in error && error.name === "AbortError");
+  if (error instanceof CancelledError) return true;
+  return typeof error === "object" && error !== null && "name" in error && (error.name === "AbortError" || error.name === "CancelledError");
 }

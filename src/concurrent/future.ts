@@ -351,8 +351,13 @@ export class Future<T> implements Promise<T> {
     if (this._listeners !== undefined) this.#tellListeners();
   }
 
-  /** Cancels a pending Future with a given error, or with one to be made from a message. @internal */
-  _settleCancelled(cause: CancelledError | string | undefined): void {
+  /**
+   * Cancels a pending Future with a given CancelledError (that of another Future, also of another copy of the package), or with one to be
+   * made from a message.
+   *
+   * @internal
+   */
+  _settleCancelled(cause: Error | string | undefined): void {
     this._state = CANCELLED;
     this._value = cause;
     if (this._deferred !== undefined) this._deferred.reject(this.#failure());
@@ -367,7 +372,7 @@ export class Future<T> implements Promise<T> {
       case FULFILLED:
         return new InvalidStateError(`${String(this)} has no outcome yet: await it, or ask done() first`);
       case CANCELLED:
-        if (!(this._value instanceof Error)) this._value = new CancelledError(this._value as string | undefined);
+        if (typeof this._value !== "object") this._value = new CancelledError(this._value as string | undefined);
         return this._value;
       default:
         this._markRead();

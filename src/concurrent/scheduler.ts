@@ -19,10 +19,13 @@ let provider: (() => CallbackScheduler) | undefined;
 /**
  * Says where done callbacks go that were added to a Future made without `options.loop`. `ioloop` calls this once with `IOLoop.current`.
  *
+ * @returns what was set before, for tests to put back
  * @internal
  */
-export function setCurrentScheduler(currentScheduler: (() => CallbackScheduler) | undefined): void {
+export function setCurrentScheduler(currentScheduler: (() => CallbackScheduler) | undefined): (() => CallbackScheduler) | undefined {
+  const previous = provider;
   provider = currentScheduler;
+  return previous;
 }
 
 /**

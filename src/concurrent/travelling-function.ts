@@ -32,7 +32,8 @@ function pack(fn: (...args: never) => unknown): TravellingFunction {
   const source = Function.prototype.toString.call(fn);
   const name = inspect(fn, { depth: 0 });
   if (/^class[\s{]/.test(source)) throw new TypeError(`${name} cannot travel to another thread: pass a function, not a class`);
-  if (/^(?:get|set)\s+[^\s(]/.test(source)) throw new TypeError(`${name} is an accessor and cannot travel to another thread: pass a function`);
+  if (/^(?:get|set)\s+[^\s(]/.test(source))
+    throw new TypeError(`${name} is an accessor and cannot travel to another thread: pass a function`);
   if (/\{\s*\[native code\]\s*\}$/.test(source)) {
     throw new TypeError(
       `${name} is native or bound and cannot travel to another thread: pass a function written out, with what it needs as arguments`,
@@ -41,9 +42,7 @@ function pack(fn: (...args: never) => unknown): TravellingFunction {
   for (const shorthand of [false, true]) {
     if (parses(asScript({ source, shorthand }))) return { source, shorthand };
   }
-  throw new TypeError(
-    `${name} cannot travel to another thread: pass a function, an arrow function or a method, not a private method`,
-  );
+  throw new TypeError(`${name} cannot travel to another thread: pass a function, an arrow function or a method, not a private method`);
 }
 
 function parses(script: string): boolean {
