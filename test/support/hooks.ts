@@ -10,6 +10,7 @@ import sinon from "sinon";
 import { ffiCallbacks, nativeAllocations } from "../../src/platform/index.js";
 import { added, openDescriptors } from "./descriptors.js";
 import type { Descriptors } from "./descriptors.js";
+import "./loop.js"; // Checks that no current loop and no singleton is left, also in tests that make theirs another way.
 import { endOfTestProblems } from "./end-of-test.js";
 import { logProblems, startRecording } from "./log-records.js";
 import { nextRound, settle } from "./real-timers.js";

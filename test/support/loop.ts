@@ -16,10 +16,15 @@ let loops: PollIOLoop[] = [];
  * current one when there is none.
  */
 export function makeLoop(options: IOLoopOptions | PollIOLoopOptions = {}): PollIOLoop {
-  // What IOLoop makes on every platform that can run these tests is a PollIOLoop.
-  const loop = "impl" in options ? new PollIOLoop(options) : (new IOLoop(options) as PollIOLoop);
+  const loop = asPollIOLoop("impl" in options ? new PollIOLoop(options) : new IOLoop(options));
   loops.push(loop);
   return loop;
+}
+
+/** What `IOLoop` makes wherever these tests can run. */
+function asPollIOLoop(loop: IOLoop): PollIOLoop {
+  if (loop instanceof PollIOLoop) return loop;
+  throw new Error(`${loop.constructor.name} is no PollIOLoop: a test that configures another class makes its loops itself`);
 }
 
 async function closeAndCheck(loop: PollIOLoop, name: string): Promise<string[]> {
@@ -52,7 +57,7 @@ atEndOfTest(async () => {
     if (loop === undefined) continue;
     problems.push(`${name} was left behind: make it with makeLoop(), or close it in the test`);
     // The one may be the other.
-    if (!loop.statistics().closed) await closeAndCheck(loop as PollIOLoop, name);
+    if (!loop.statistics().closed) await closeAndCheck(asPollIOLoop(loop), name);
   }
   IOLoop.clearCurrent();
   IOLoop.clearInstance();
