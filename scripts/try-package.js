@@ -1,0 +1,27 @@
+/**
+ * Uses the built package as its users do, by name: with `import`, with `require` (Node's require of ES modules), under both sets of names. Part of
+ * `npm run check:package`; wants `npm run build` first.
+ */
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { IOLoop } from "ioloop";
+import { IOLoop as TornadoIOLoop } from "ioloop/tornado";
+
+const required = createRequire(import.meta.url)("ioloop");
+assert.equal(required.IOLoop, IOLoop, "import and require give the same class");
+
+const order = [];
+const loop = new IOLoop();
+loop.addCallback(() => order.push("callback"));
+loop.callLater(0.01, () => loop.stop());
+await loop.start();
+loop.close();
+
+const ported = new TornadoIOLoop();
+ported.add_callback(() => order.push("add_callback"));
+ported.call_later(0.01, () => ported.stop());
+await ported.start();
+ported.close();
+
+assert.deepEqual(order, ["callback", "add_callback"]);
+console.log("the built package runs under both names");
