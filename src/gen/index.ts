@@ -11,6 +11,6 @@ export { BadYieldError, type ErrorClass, type QuietExceptions, type Yieldable, t
 export { type EventWaitOptions, type WaitOptions } from "./wait-options.js";
 
 // What locks and queues stand on; not part of the library's face.
-export { abortReason } from "./abort-watch.js";
+export { abortReason, type AbortSubscription, type AbortTarget, isAbortSignal, subscribeToAbort } from "./abort-watch.js";
 export { readWaitArguments, type WaitPlan } from "./wait-options.js";
 export { failed, resolved, Waiter, WaiterList } from "./waiter.js";

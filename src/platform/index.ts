@@ -2,6 +2,7 @@
  * What the operating system gives: system calls, errors in Node's form, constants, descriptors, sockets, pipes, memory and watches.
  * Depends on nothing of the library's.
  */
+export { encodeAddress } from "./addresses.js";
 export * from "./constants.js";
 export * from "./descriptors.js";
 export * from "./errno.js";
