@@ -75,5 +75,8 @@ export function configureFamily(
 function isSubclass(candidate: unknown, base: { prototype: object }): boolean {
   if (typeof candidate !== "function") return false;
   const { prototype } = candidate as { prototype?: unknown };
-  return candidate === base || (typeof prototype === "object" && prototype !== null && Object.prototype.isPrototypeOf.call(base.prototype, prototype));
+  return (
+    candidate === base ||
+    (typeof prototype === "object" && prototype !== null && Object.prototype.isPrototypeOf.call(base.prototype, prototype))
+  );
 }

@@ -41,7 +41,7 @@ export class FreeCallback {
   }
 
   run(): unknown {
-    return (this.callback as Callback).apply(undefined, this.args as unknown[]);
+    return (this.callback as Callback)(...this.args);
   }
 }
 

@@ -82,7 +82,9 @@ export function checkSeconds(value: unknown, name: string): number {
 export function deadlineToSeconds(deadline: Deadline, now: () => number, name = "deadline"): number {
   if (typeof deadline === "number") return checkSeconds(deadline, name);
   if (!isDuration(deadline)) {
-    throw new TypeError(`${name} is ${inspect(deadline, { depth: 0 })}: pass seconds on the loop's clock, or a Duration such as { seconds: 5 }`);
+    throw new TypeError(
+      `${name} is ${inspect(deadline, { depth: 0 })}: pass seconds on the loop's clock, or a Duration such as { seconds: 5 }`,
+    );
   }
   const length = durationToSeconds(deadline, name);
   return now() + length;

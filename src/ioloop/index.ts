@@ -1,25 +1,11 @@
 /** The event loop: `IOLoop` and `PeriodicCallback`, as in Tornado's `ioloop` module, and the parts they are made of. */
 export type { BlockAction, BlockInfo } from "./blocking.js";
-export {
-  type ConfigurableClass,
-  configureFamily,
-  familyOf,
-  registerImplementation,
-  type SavedConfiguration,
-} from "./configurable.js";
+export { type ConfigurableClass, configureFamily, familyOf, registerImplementation, type SavedConfiguration } from "./configurable.js";
 export { checkCallback, isSystemError, isThenable } from "./checks.js";
 export type { Callback } from "./context.js";
-export {
-  checkSeconds,
-  type Deadline,
-  deadlineToSeconds,
-  type Duration,
-  durationToSeconds,
-  isDuration,
-  seconds,
-} from "./deadline.js";
+export { checkSeconds, type Deadline, deadlineToSeconds, type Duration, durationToSeconds, isDuration, seconds } from "./deadline.js";
 export { EPollIOLoop, PosixPollIOLoop } from "./epoll-ioloop.js";
-export type { EventCallback, FileDescriptor, Selectable } from "./handlers.js";
+export type { EventCallback, FileDescriptor, Selectable } from "./handler-table.js";
 export type { HostName } from "./host/index.js";
 export { type CurrentOptions, IOLoop, type IOLoopClass, type IOLoopOptions } from "./ioloop.js";
 export { checkMask, describeMask, ERROR, NONE, READ, WRITE } from "./masks.js";

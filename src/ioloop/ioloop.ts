@@ -6,27 +6,15 @@
  */
 import { inspect } from "node:util";
 import { applicationLog, generalLog } from "../log.js";
-import {
-  type Executor,
-  Future,
-  isFuture,
-  setCurrentScheduler,
-  ThreadPoolExecutor,
-} from "../concurrent/index.js";
+import { type Executor, Future, isCancellation, isFuture, setCurrentScheduler, ThreadPoolExecutor } from "../concurrent/index.js";
 import { closeDescriptor } from "../platform/index.js";
 import { checkCallback, isSystemError, isThenable } from "./checks.js";
-import type { BlockAction, BlockInfo } from "./blocking.js";
-import {
-  type ConfigurableClass,
-  configureFamily,
-  familyOf,
-  implementationNamed,
-  type SavedConfiguration,
-} from "./configurable.js";
-import type { Callback } from "./context.js";
+import { type BlockAction, BlockingWatch, type BlockInfo } from "./blocking.js";
+import { type ConfigurableClass, configureFamily, familyOf, implementationNamed, type SavedConfiguration } from "./configurable.js";
+import type { Callback, QueuedCallback } from "./context.js";
 import { currentLoop, getSingleton, setMark, setSingleton } from "./current.js";
 import { checkSeconds, type Deadline, deadlineToSeconds } from "./deadline.js";
-import { type EventCallback, type FileDescriptor, splitFd } from "./handlers.js";
+import { type EventCallback, type FileDescriptor, splitFd } from "./handler-table.js";
 import type { HostName } from "./host/host.js";
 import * as masks from "./masks.js";
 import type { LoopObserver, LoopStatistics } from "./observer.js";
@@ -82,8 +70,19 @@ export class IOLoop {
 
   // The constructor calls initialize(), which runs before a subclass's field initialisers would: hence no fields with initialisers here or
   // in the implementations, only declarations.
+  /** The clock in place of the default one. */
+  declare timeFunc: (() => number) | undefined;
   /** Called at each step of an iteration; `undefined` for none, which costs one comparison a step. */
   declare observer: LoopObserver | undefined;
+  /** Between `start()` and the resolution of its promise. */
+  declare _running: boolean;
+  /** A `stop()` that no run has consumed yet. */
+  declare _stopped: boolean;
+  /** Closed. */
+  declare _closing: boolean;
+  /** Seconds; `undefined` while no threshold is set. */
+  declare _blockingSignalThreshold: number | undefined;
+  declare protected _blocking: BlockingWatch | undefined;
   declare private _defaultExecutor: Executor | undefined;
 
   /**
@@ -96,7 +95,6 @@ export class IOLoop {
     if (new.target === IOLoop) {
       const { implementation, defaults } = familyOf(IOLoop);
       const Class = (implementation as IOLoopClass | undefined) ?? defaultClass(options.poller);
-      // eslint-disable-next-line no-constructor-return -- a constructor that is a factory is what L106 asks for
       return new Class({ ...defaults, ...options });
     }
     checkOptions(options);
@@ -104,8 +102,9 @@ export class IOLoop {
     if (makeCurrent === true && currentLoop() !== undefined) {
       throw new Error("makeCurrent is true but there is a current IOLoop already: leave it out, or call IOLoop.clearCurrent() first");
     }
-    this.observer = undefined;
-    this._defaultExecutor = undefined;
+    this._running = this._stopped = this._closing = false;
+    this.timeFunc = options.timeFunc;
+    this.observer = this._blocking = this._blockingSignalThreshold = this._defaultExecutor = undefined;
     this.stop = this.stop.bind(this);
     this.initialize(options);
     if (makeCurrent !== false && currentLoop() === undefined) this.makeCurrent();
@@ -247,21 +246,6 @@ export class IOLoop {
     throw notProvided(this, "stop");
   }
 
-  /** Whether it is between `start()` and the resolution of its promise. */
-  protected _isRunning(): boolean {
-    throw notProvided(this, "_isRunning");
-  }
-
-  /** Whether `close()` was called. */
-  protected _isClosed(): boolean {
-    throw notProvided(this, "_isClosed");
-  }
-
-  /** Whether a `stop()` waits to be consumed by the next `start()`. */
-  protected _isStopPending(): boolean {
-    throw notProvided(this, "_isStopPending");
-  }
-
   /** Calls `callback` at an absolute time; see `PollIOLoop.callAt`. */
   callAt<A extends unknown[]>(_when: number, _callback: Callback<A>, ..._args: A): TimeoutHandle {
     throw notProvided(this, "callAt");
@@ -302,9 +286,9 @@ export class IOLoop {
     throw notProvided(this, "statistics");
   }
 
-  /** Calls `action` when an iteration's work takes longer than `seconds`; see `PollIOLoop.setBlockingSignalThreshold`. */
-  setBlockingSignalThreshold(_seconds: number | undefined, _action: BlockAction | undefined): void {
-    throw notProvided(this, "setBlockingSignalThreshold");
+  /** Ends the run; with a failure, `start()` rejects with it. */
+  protected _leave(..._failure: [] | [error: unknown]): void {
+    throw notProvided(this, "_leave");
   }
 
   // ---- What can be said in terms of those ----
@@ -314,7 +298,7 @@ export class IOLoop {
    * changes of the system clock. Deadlines are times on this clock. Override it, or pass `timeFunc`, for another.
    */
   time(): number {
-    return (performance.timeOrigin + performance.now()) / 1000;
+    return this.timeFunc === undefined ? (performance.timeOrigin + performance.now()) / 1000 : this.timeFunc();
   }
 
   /**
@@ -325,7 +309,11 @@ export class IOLoop {
    * @throws Error on a closed loop
    */
   addTimeout<A extends unknown[]>(deadline: Deadline, callback: Callback<A>, ...args: A): TimeoutHandle {
-    return this.callAt(deadlineToSeconds(deadline, () => this.time()), callback, ...args);
+    return this.callAt(
+      deadlineToSeconds(deadline, () => this.time()),
+      callback,
+      ...args,
+    );
   }
 
   /** `callAt(time() + delay, ...)`: `delay` is in seconds and may be negative. Tornado 4.0. */
@@ -370,7 +358,7 @@ export class IOLoop {
         if (!future.done()) outcome();
       };
       // A loop that was closed meanwhile runs nothing any more, and whoever awaits the Future must not wait for ever.
-      if (this._isClosed()) unlessDone();
+      if (this._closing) unlessDone();
       else this.addCallback(unlessDone);
     };
     target.submit(func, ...args).then(
@@ -417,10 +405,22 @@ export class IOLoop {
    */
   runSync<T>(func: () => PromiseLike<T> | undefined, options: number | { timeout?: number } = {}): Promise<T> {
     return runSync(this, func, options, {
-      isRunning: () => this._isRunning(),
-      isClosed: () => this._isClosed(),
-      isStopPending: () => this._isStopPending(),
+      isRunning: () => this._running,
+      isClosed: () => this._closing,
+      isStopPending: () => this._stopped,
     });
+  }
+
+  /**
+   * Calls `action` when the loop's own work between two polls takes longer than `seconds`, when that work is over at the latest; at most once
+   * for each such span. With `action` undefined the process gets SIGALRM; `seconds` undefined switches off. Tornado until 5.1.
+   */
+  setBlockingSignalThreshold(seconds: number | undefined, action: BlockAction | undefined): void {
+    if (seconds !== undefined) checkSeconds(seconds, "seconds");
+    if (action !== undefined) checkCallback(action, "action");
+    this._blockingSignalThreshold = seconds;
+    this._blocking =
+      seconds === undefined ? undefined : new BlockingWatch(seconds, action ?? (() => void process.kill(process.pid, "SIGALRM")));
   }
 
   /** Turns a blocking log on (`seconds`) or off (`undefined`): a warning when one iteration's work takes longer. Tornado until 5.1. */
@@ -434,6 +434,36 @@ export class IOLoop {
   logStack(info: BlockInfo): void {
     const name = info.callback.name || "<anonymous>";
     generalLog.warn(`IOLoop blocked for ${info.seconds.toFixed(3)} seconds (threshold ${info.threshold}) in ${name}`, info.stack);
+  }
+
+  /** Runs one callback, looks at what it returns, routes errors. */
+  _runCallback(callback: QueuedCallback): void {
+    try {
+      const result = callback.run();
+      if (isThenable(result)) this._discardFutureResult(result, callback.callback);
+    } catch (error) {
+      this._failed(callback.callback, error);
+    }
+    this._blocking?.ran(callback.callback);
+  }
+
+  /** Observes an awaitable that `callback` returned, without waiting for it, so that its failure is seen (L64). */
+  _discardFutureResult(future: PromiseLike<unknown>, callback: Callback<never>, inHandler = false): void {
+    future.then(undefined, (error: unknown) => {
+      try {
+        this._failed(callback, error, inHandler);
+      } catch (unexpected) {
+        // An override that throws ends the run also where no turn is there to catch it (L63).
+        this._leave(unexpected);
+      }
+    });
+  }
+
+  protected _failed(callback: Callback<never>, error: unknown, inHandler = false): void {
+    if (isCancellation(error)) return;
+    // The peer has gone, which a handler that writes learns this way; the next read or the hang-up tells the same (L61).
+    if (inHandler && (error as NodeJS.ErrnoException | null | undefined)?.code === "EPIPE") return;
+    this.handleCallbackException(callback, error);
   }
 
   /**
@@ -465,14 +495,9 @@ export class IOLoop {
     this.close();
   }
 
-  /** Reads the outcome of an awaitable that a callback returned, so that its failure is seen (L64). */
-  protected _discardFutureResult(future: PromiseLike<unknown>, failed: (error: unknown) => void): void {
-    future.then(undefined, failed);
-  }
-
   /** @throws Error on a closed loop, naming the method */
   protected _checkOpen(method: string): void {
-    if (this._isClosed()) throw new Error(`${method}() on a closed IOLoop: make a new one`);
+    if (this._closing) throw new Error(`${method}() on a closed IOLoop: make a new one`);
   }
 }
 

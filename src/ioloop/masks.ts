@@ -24,8 +24,7 @@ export const WRITE = EPOLLOUT;
 export const ERROR = EPOLLERR | EPOLLHUP;
 
 // RDNORM, RDBAND, WRNORM, WRBAND and MSG (0x040 to 0x400), EXCLUSIVE and WAKEUP (bits 28 and 29): <sys/epoll.h> defines them as well.
-const DEFINED =
-  (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP | 0x7c0 | 0x30000000 | EPOLLONESHOT | EPOLLET) >>> 0;
+const DEFINED = (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP | 0x7c0 | 0x30000000 | EPOLLONESHOT | EPOLLET) >>> 0;
 
 /**
  * A mask as the number the kernel is given. `READ | IOLoop._EPOLLET` is negative in JavaScript, whose `|` is signed, so the sum is taken

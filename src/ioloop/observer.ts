@@ -1,5 +1,5 @@
 /** What somebody who watches a loop is told, step by step, and what `loop.statistics()` answers. */
-import type { FileDescriptor } from "./handlers.js";
+import type { FileDescriptor } from "./handler-table.js";
 import type { IOLoop } from "./ioloop.js";
 import type { TimeoutHandle } from "./timeouts.js";
 

@@ -47,7 +47,8 @@ export class PeriodicCallback {
     checkCallback(callback, "callback");
     const period = typeof callbackTime === "number" ? callbackTime : durationToSeconds(callbackTime, "callbackTime") * 1000;
     if (Number.isNaN(period)) throw new TypeError("callbackTime is NaN: pass a number of milliseconds, or a Duration");
-    if (period <= 0) throw new RangeError(`callbackTime is ${inspect(callbackTime)}: pass a positive number of milliseconds, or a Duration`);
+    if (period <= 0)
+      throw new RangeError(`callbackTime is ${inspect(callbackTime)}: pass a positive number of milliseconds, or a Duration`);
     const { jitter = 0, ioLoop } = options;
     if (typeof jitter !== "number" || Number.isNaN(jitter)) throw new TypeError(`jitter is ${inspect(jitter)}: pass a number such as 0.1`);
     if (ioLoop !== undefined && !(ioLoop instanceof IOLoop)) {

@@ -10,33 +10,32 @@
  * wait. Where something is queued after (8), the turn ends there and the next begins with (1): promise reactions of what was
  * dispatched come first (H8), and Node gets a round (H4).
  */
-import { isCancellation } from "../concurrent/index.js";
 import { applicationLog, generalLog } from "../log.js";
-import { EBADF, EEXIST, ENOENT, isOpen, systemError } from "../platform/index.js";
-import { type BlockAction, BlockingWatch } from "./blocking.js";
 import { CallbackQueue } from "./callbacks.js";
-import { checkCallback, isSystemError, isThenable } from "./checks.js";
-import { BoundCallback, type Callback, captureContext, ContextCallback, FreeCallback, type QueuedCallback, withoutContext } from "./context.js";
+import { checkCallback, isThenable } from "./checks.js";
+import {
+  BoundCallback,
+  type Callback,
+  captureContext,
+  ContextCallback,
+  FreeCallback,
+  type QueuedCallback,
+  withoutContext,
+} from "./context.js";
 import * as current from "./current.js";
 import { checkSeconds } from "./deadline.js";
-import { type EventCallback, type FileDescriptor, Registration } from "./handlers.js";
+import { type EventCallback, type FileDescriptor, HandlerTable, Registration } from "./handler-table.js";
 import { type Host, makeHost } from "./host/index.js";
 import { IOLoop, type IOLoopOptions } from "./ioloop.js";
-import { checkMask, ERROR, READ, WRITE } from "./masks.js";
+import { checkMask, ERROR, READ } from "./masks.js";
 import type { LoopStatistics, LoopStep } from "./observer.js";
-import { isHosted, type Poller } from "./pollers/poller.js";
+import type { Poller } from "./pollers/poller.js";
 import { _Timeout, type TimeoutHandle, TimeoutHeap } from "./timeouts.js";
-import { LoopWakeHandle, type WakeHandle } from "./wake-handle.js";
+import { type WakeHandle, WakeHandles } from "./wake-handle.js";
 import { Waker } from "./waker.js";
 
 /** The longest single wait, in seconds. */
 const _POLL_TIMEOUT = 3600;
-
-/** Cancelled timeouts that the heap carries before compaction is considered (L36). */
-const CANCELLATIONS_KEPT = 512;
-
-/** Interests that may be told to the poller late. With others (edge-triggered, one-shot) telling is itself an act: it arms them anew. */
-const LAZY_BITS = READ | WRITE | ERROR;
 
 /** Options of a loop around a poller of one's own. */
 export interface PollIOLoopOptions extends IOLoopOptions {
@@ -48,26 +47,17 @@ export interface PollIOLoopOptions extends IOLoopOptions {
 export class PollIOLoop extends IOLoop {
   // Set in initialize(); see the note on fields in IOLoop.
   declare _impl: Poller;
-  declare timeFunc: (() => number) | undefined;
-  declare _handlers: Map<number, Registration>;
+  declare _handlers: HandlerTable;
   declare _events: Map<number, number>;
   declare _callbacks: CallbackQueue;
   declare _timeouts: TimeoutHeap;
-  declare _timeoutCounter: number;
-  declare _cancellations: number;
-  declare _running: boolean;
-  declare _stopped: boolean;
-  declare _closing: boolean;
-  declare _blockingSignalThreshold: number | undefined;
   declare _waker: Waker;
   declare private _host: Host;
   declare private _waiting: boolean;
   declare private _stopPending: boolean;
   declare private _iterations: number;
-  declare private _changed: Set<Registration>;
   declare private _flushQueued: boolean;
-  declare private _wakeHandles: Set<LoopWakeHandle>;
-  declare private _blocking: BlockingWatch | undefined;
+  declare private _wakeHandles: WakeHandles;
   declare private _started: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it narrows the type: `impl` is required
@@ -78,21 +68,19 @@ export class PollIOLoop extends IOLoop {
   protected override initialize(options: PollIOLoopOptions): void {
     super.initialize(options);
     this._impl = options.impl;
-    this.timeFunc = options.timeFunc;
-    this._handlers = new Map();
+    this._handlers = new HandlerTable(options.impl);
     this._events = new Map();
     this._callbacks = new CallbackQueue();
     this._timeouts = new TimeoutHeap();
-    this._timeoutCounter = this._cancellations = this._iterations = 0;
-    this._running = this._stopped = this._closing = this._waiting = this._stopPending = this._flushQueued = false;
-    this._blockingSignalThreshold = this._blocking = this._started = undefined;
-    this._changed = new Set();
-    this._wakeHandles = new Set();
+    this._iterations = 0;
+    this._waiting = this._stopPending = this._flushQueued = false;
+    this._started = undefined;
     try {
       const turn = (): void => {
         this._turn();
       };
       this._waker = new Waker();
+      this._wakeHandles = new WakeHandles(this._waker);
       this._host = makeHost(this._impl, options.host, turn, this._waker);
       this._register(this._waker, () => this._woken(), READ, false);
     } catch (error) {
@@ -100,10 +88,6 @@ export class PollIOLoop extends IOLoop {
       this._impl.close();
       throw error;
     }
-  }
-
-  override time(): number {
-    return this.timeFunc === undefined ? super.time() : this.timeFunc();
   }
 
   // ---- Starting and stopping ----
@@ -168,8 +152,7 @@ export class PollIOLoop extends IOLoop {
   /** Whether (1) to (6) would do anything. */
   private _hasWork(now: number): boolean {
     if (this._stopped || this._callbacks.length > 0) return true;
-    this._dropCancelled();
-    const head = this._timeouts.peek();
+    const head = this._timeouts.head();
     return head !== undefined && head.deadline <= now;
   }
 
@@ -183,7 +166,7 @@ export class PollIOLoop extends IOLoop {
       this._leave(); // (6)
       return;
     }
-    this._flush();
+    this._handlers.flush();
     if (this.observer !== undefined) this._observe({ type: "wait", seconds: wait });
     this._waiting = !this._host.wait(wait); // (7)
     if (this._waiting) return;
@@ -195,7 +178,8 @@ export class PollIOLoop extends IOLoop {
     this._iterations++;
     if (this.observer !== undefined) this._observe({ type: "iteration-start", iteration: this._iterations });
     const count = this._callbacks.length; // (1)
-    const due = this._timeouts.length > 0 ? this._takeDue(now ?? this.time()) : []; // (2)
+    // Fixed before anything runs, so that a zero-delay chain starves nobody (L5, L32).
+    const due = this._timeouts.length > 0 ? this._timeouts.takeDue(now ?? this.time()) : []; // (2)
     try {
       for (let ran = 0; ran < count; ran++) {
         const callback = this._callbacks.shift() as QueuedCallback;
@@ -210,30 +194,6 @@ export class PollIOLoop extends IOLoop {
     }
   }
 
-  /** (2): takes out what is due at `now`. Fixed before anything runs, so that a zero-delay chain starves nobody (L5, L32). */
-  private _takeDue(now: number): _Timeout[] {
-    const due: _Timeout[] = [];
-    for (;;) {
-      this._dropCancelled();
-      const head = this._timeouts.peek();
-      if (head === undefined || head.deadline > now) break;
-      this._timeouts.pop();
-      due.push(head);
-    }
-    if (this._cancellations > CANCELLATIONS_KEPT && this._cancellations > this._timeouts.length >> 1) {
-      this._timeouts.compact();
-      this._cancellations = 0;
-    }
-    return due;
-  }
-
-  private _dropCancelled(): void {
-    for (let head = this._timeouts.peek(); head !== undefined && head.callback === undefined; head = this._timeouts.peek()) {
-      this._timeouts.pop();
-      this._cancellations--;
-    }
-  }
-
   private _runTimeout(timeout: _Timeout): void {
     const { callback } = timeout;
     if (callback === undefined) return; // Removed by a callback or timeout of this iteration (L30).
@@ -242,22 +202,10 @@ export class PollIOLoop extends IOLoop {
     this._runCallback(callback);
   }
 
-  /** Runs one callback, looks at what it returns, routes errors. */
-  _runCallback(callback: QueuedCallback): void {
-    try {
-      const result = callback.run();
-      if (isThenable(result)) this._discardFutureResult(result, this._failureOf(callback.callback));
-    } catch (error) {
-      this._failed(callback.callback, error);
-    }
-    this._blocking?.ran(callback.callback);
-  }
-
   /** (5): with the time that (3) and (4) took. */
   private _waitLength(): number {
     if (this._callbacks.length > 0) return 0;
-    this._dropCancelled();
-    const head = this._timeouts.peek();
+    const head = this._timeouts.head();
     if (head === undefined) return _POLL_TIMEOUT;
     return Math.min(Math.max(head.deadline - this.time(), 0), _POLL_TIMEOUT);
   }
@@ -281,7 +229,7 @@ export class PollIOLoop extends IOLoop {
 
   private _collect(events: Map<number, number>): void {
     try {
-      for (const fd of this._host.collect(events)) this._forget(fd, "was closed while it was registered");
+      for (const fd of this._host.collect(events)) this._handlers.forget(fd, "was closed while it was registered");
     } catch (error) {
       if ((error as NodeJS.ErrnoException | undefined)?.code !== "EINTR") throw error;
     }
@@ -292,33 +240,15 @@ export class PollIOLoop extends IOLoop {
     if (this.observer !== undefined) this._observe({ type: "handler-run", fd: registration.fd, events, handler });
     try {
       const result = registration.run(events);
-      if (isThenable(result)) this._discardFutureResult(result, this._failureOf(handler, true));
+      if (isThenable(result)) this._discardFutureResult(result, handler, true);
     } catch (error) {
       this._failed(handler, error, true);
     }
     this._blocking?.ran(handler);
   }
 
-  private _failureOf(callback: Callback<never>, inHandler = false): (error: unknown) => void {
-    return (error) => {
-      try {
-        this._failed(callback, error, inHandler);
-      } catch (unexpected) {
-        // An override that throws ends the run also where no turn is there to catch it (L63).
-        this._leave(unexpected);
-      }
-    };
-  }
-
-  private _failed(callback: Callback<never>, error: unknown, inHandler = false): void {
-    if (isCancellation(error)) return;
-    // The peer has gone, which a handler that writes learns this way; the next read or the hang-up tells the same (L61).
-    if (inHandler && (error as NodeJS.ErrnoException | null | undefined)?.code === "EPIPE") return;
-    this.handleCallbackException(callback, error);
-  }
-
   /** (6), or a failure: the run is over. */
-  private _leave(...failure: [] | [error: unknown]): void {
+  protected override _leave(...failure: [] | [error: unknown]): void {
     const started = this._started;
     if (started === undefined) {
       if (failure.length > 0) applicationLog.error("handleCallbackException() failed while the IOLoop was not running", failure[0]);
@@ -346,15 +276,17 @@ export class PollIOLoop extends IOLoop {
     if (this._running) throw new Error("runIteration() on a running IOLoop: stop() it first, or let it run");
     withoutContext(() => {
       const outer = current.setExecuting(this);
+      const stopPending = this._stopped;
+      this._stopped = false;
       try {
         this._runQueued();
         if (this._stopped) return;
-        this._flush();
+        this._handlers.flush();
         if (this.observer !== undefined) this._observe({ type: "wait", seconds: 0 });
         if (!this._host.wait(0)) throw new Error("runIteration() needs a poller that answers at once, this one returned a promise");
         this._dispatch();
       } finally {
-        this._stopped = false;
+        this._stopped = stopPending;
         this._events.clear();
         current.setExecuting(outer);
       }
@@ -398,10 +330,9 @@ export class PollIOLoop extends IOLoop {
     this._checkOpen("callAt");
     checkSeconds(when, "when");
     checkCallback(callback, "callback");
-    const timeout = new _Timeout(when, new BoundCallback(callback, args), this._timeoutCounter++);
-    this._timeouts.push(timeout);
+    const timeout = this._timeouts.add(when, new BoundCallback(callback, args));
     if (this.observer !== undefined) this._observe({ type: "timeout-added", timeout, deadline: when });
-    if (this._waiting && this._timeouts.peek() === timeout) this._host.shorten(this._waitLength());
+    if (this._waiting && this._timeouts.head() === timeout) this._host.shorten(this._waitLength());
     return timeout;
   }
 
@@ -411,10 +342,9 @@ export class PollIOLoop extends IOLoop {
    * @throws TypeError for what no timeout method returned
    */
   override removeTimeout(timeout: TimeoutHandle): void {
-    if (!(timeout instanceof _Timeout)) throw new TypeError("timeout is no timeout handle: pass what addTimeout, callAt or callLater returned");
-    if (timeout.callback === undefined) return;
-    timeout.callback = undefined;
-    if (timeout.queued) this._cancellations++;
+    if (!(timeout instanceof _Timeout))
+      throw new TypeError("timeout is no timeout handle: pass what addTimeout, callAt or callLater returned");
+    if (!this._timeouts.cancel(timeout)) return;
     if (this.observer !== undefined) this._observe({ type: "timeout-cancelled", timeout });
   }
 
@@ -441,12 +371,8 @@ export class PollIOLoop extends IOLoop {
     const number = this._numberOf(fd);
     checkCallback(handler, "handler");
     const mask = (checkMask(events) | ERROR) >>> 0;
-    if (number < 0) throw systemError(EBADF, this._syscall());
-    // A poller of ours asks the kernel, which knows when a number means another file than it did (L55).
-    if (this._handlers.has(number) && !isHosted(this._impl)) throw systemError(EEXIST, this._syscall());
-    this._impl.register(number, mask);
+    this._handlers.register(new Registration(number, fd, handler, mask, inContext ? captureContext() : undefined));
     this._events.delete(number);
-    this._handlers.set(number, new Registration(number, fd, handler, mask, inContext ? captureContext() : undefined));
     if (this.observer !== undefined) this._observe({ type: "handler-added", fd, events: mask });
     if (this._waiting) this._host.changed();
   }
@@ -461,35 +387,20 @@ export class PollIOLoop extends IOLoop {
     this._checkOpen("updateHandler");
     const number = this._numberOf(fd);
     const mask = (checkMask(events) | ERROR) >>> 0;
-    const registration = this._handlers.get(number);
-    if (registration === undefined) throw systemError(number >= 0 && isOpen(number) ? ENOENT : EBADF, this._syscall());
-    if (this.observer !== undefined) this._observe({ type: "interest-changed", fd, from: registration.events, to: mask });
-    if (((mask | registration.polled) & ~LAZY_BITS) !== 0) {
-      this._impl.modify(number, mask);
-      registration.polled = mask;
-    }
-    registration.events = mask;
-    if (mask !== registration.polled) this._changed.add(registration);
+    const from = this._handlers.get(number)?.events ?? 0;
+    this._handlers.update(number, mask);
+    if (this.observer !== undefined) this._observe({ type: "interest-changed", fd, from, to: mask });
     if (this._waiting) this._flushSoon();
   }
 
   /** Stops watching a descriptor. One that is unknown, or closed already, is logged at debug level and nothing else. */
   override removeHandler(fd: FileDescriptor): void {
     const number = this._numberOf(fd);
-    const registration = this._handlers.get(number);
-    if (registration === undefined) {
+    if (this._handlers.unregister(number) === undefined) {
       generalLog.debug(`removeHandler() of descriptor ${number}, which is not registered`);
       return;
     }
-    this._handlers.delete(number);
     this._events.delete(number);
-    this._changed.delete(registration);
-    try {
-      // At once: after close() the kernel could not be told any more, and its entry may outlive the descriptor (see pollers/epoll.ts).
-      this._impl.unregister(number);
-    } catch (error) {
-      generalLog.debug(`The poller could not forget descriptor ${number}`, error);
-    }
     if (this.observer !== undefined) this._observe({ type: "handler-removed", fd });
     if (this._waiting) this._host.changed();
   }
@@ -497,24 +408,7 @@ export class PollIOLoop extends IOLoop {
   /** The number of a descriptor; for an object that has closed its own, the number it was registered with. */
   private _numberOf(fd: FileDescriptor): number {
     const [number] = this.splitFd(fd);
-    if (number >= 0 || typeof fd === "number") return number;
-    for (const [registered, registration] of this._handlers) if (registration.fd === fd) return registered;
-    return number;
-  }
-
-  private _flush(): void {
-    if (this._changed.size === 0) return;
-    for (const registration of this._changed) {
-      this._changed.delete(registration);
-      if (registration.events === registration.polled) continue; // Off and on again: the poller has not missed anything.
-      try {
-        this._impl.modify(registration.number, registration.events);
-        registration.polled = registration.events;
-      } catch (error) {
-        if (!isSystemError(error)) throw error;
-        this._forget(registration.number, `cannot be watched any more (${error.message})`);
-      }
-    }
+    return number >= 0 ? number : this._handlers.numberOf(fd);
   }
 
   /** A change during a wait: the poller hears of it when the code that makes it has finished, which may change its mind once more. */
@@ -524,22 +418,9 @@ export class PollIOLoop extends IOLoop {
     queueMicrotask(() => {
       this._flushQueued = false;
       if (!this._waiting) return;
-      this._flush();
+      this._handlers.flush();
       this._host.changed();
     });
-  }
-
-  private _forget(number: number, why: string): void {
-    const registration = this._handlers.get(number);
-    if (registration === undefined) return;
-    this._handlers.delete(number);
-    this._changed.delete(registration);
-    generalLog.debug(`Descriptor ${number} ${why}: its handler is removed`);
-    if (this.observer !== undefined) this._observe({ type: "handler-removed", fd: registration.fd });
-  }
-
-  private _syscall(): string {
-    return isHosted(this._impl) ? this._impl.syscall : "epoll_ctl";
   }
 
   // ---- Waking, watching, closing ----
@@ -554,37 +435,18 @@ export class PollIOLoop extends IOLoop {
     this._checkOpen("createWakeHandle");
     checkCallback(callback, "callback");
     const context = captureContext();
-    const handle = new LoopWakeHandle(
-      this._waker,
-      () => new ContextCallback(callback, context),
-      (closed) => this._wakeHandles.delete(closed),
-    );
-    this._wakeHandles.add(handle);
-    return handle;
+    return this._wakeHandles.add(() => new ContextCallback(callback, context));
   }
 
   private _woken(): void {
-    this._waker.consume();
-    for (const handle of this._wakeHandles) if (handle.takePending()) this._enqueue(handle.callback());
-  }
-
-  /**
-   * Calls `action` when the loop's own work between two polls takes longer than `seconds`, when that work is over at the latest; at most once
-   * for each such span. With `action` undefined the process gets SIGALRM; `seconds` undefined switches off. Tornado until 5.1.
-   */
-  override setBlockingSignalThreshold(seconds: number | undefined, action: BlockAction | undefined): void {
-    if (seconds !== undefined) checkSeconds(seconds, "seconds");
-    if (action !== undefined) checkCallback(action, "action");
-    this._blockingSignalThreshold = seconds;
-    this._blocking =
-      seconds === undefined ? undefined : new BlockingWatch(seconds, action ?? (() => void process.kill(process.pid, "SIGALRM")));
+    for (const callback of this._wakeHandles.take()) this._enqueue(callback);
   }
 
   override statistics(): LoopStatistics {
     return {
       callbacks: this._callbacks.length,
-      timeouts: this._timeouts.length - this._cancellations,
-      cancelledTimeouts: this._cancellations,
+      timeouts: this._timeouts.length - this._timeouts.cancellations,
+      cancelledTimeouts: this._timeouts.cancellations,
       handlers: this._handlers.size - (this._closing ? 0 : 1),
       iterations: this._iterations,
       running: this._running,
@@ -613,14 +475,12 @@ export class PollIOLoop extends IOLoop {
     if (this._running) throw new Error("close() on a running IOLoop: stop() it and await the promise of start() first");
     const allFds = typeof options === "boolean" ? options : (options.allFds ?? false);
     this._closing = true;
-    for (const handle of this._wakeHandles) handle.close();
+    this._wakeHandles.close();
     this._handlers.delete(this._waker.fileno());
     const registrations = [...this._handlers.values()];
     this._handlers.clear();
-    this._changed.clear();
     this._callbacks.clear();
     this._timeouts.clear();
-    this._cancellations = 0;
     this._host.close();
     this._impl.close();
     this._waker.close();
@@ -635,17 +495,5 @@ export class PollIOLoop extends IOLoop {
     } catch (error) {
       applicationLog.error("A registered object could not be closed with its IOLoop", error);
     }
-  }
-
-  protected override _isRunning(): boolean {
-    return this._running;
-  }
-
-  protected override _isClosed(): boolean {
-    return this._closing;
-  }
-
-  protected override _isStopPending(): boolean {
-    return this._stopped && !this._running;
   }
 }

@@ -101,5 +101,7 @@ export function runSync<T>(
 }
 
 function notAwaitable(result: unknown): TypeError {
-  return new TypeError(`The function given to runSync() returned ${inspect(result, { depth: 0 })}: it must return an awaitable or undefined`);
+  return new TypeError(
+    `The function given to runSync() returned ${inspect(result, { depth: 0 })}: it must return an awaitable or undefined`,
+  );
 }

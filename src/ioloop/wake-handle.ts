@@ -43,8 +43,36 @@ export interface WakeHandle {
  */
 const CLOSE_PATIENCE_MS = 100;
 
+/** The handles of a loop. */
+export class WakeHandles {
+  readonly #waker: Waker;
+  readonly #handles = new Set<LoopWakeHandle>();
+
+  constructor(waker: Waker) {
+    this.#waker = waker;
+  }
+
+  /** A handle whose callbacks `callback` makes. */
+  add(callback: () => QueuedCallback): WakeHandle {
+    const handle = new LoopWakeHandle(this.#waker, callback, (closed) => this.#handles.delete(closed));
+    this.#handles.add(handle);
+    return handle;
+  }
+
+  /** The waker was readable: a callback of each handle that was woken. */
+  *take(): IterableIterator<QueuedCallback> {
+    // Before the handles are asked: a wake that comes in between makes it readable again.
+    this.#waker.consume();
+    for (const handle of this.#handles) if (handle.takePending()) yield handle.callback();
+  }
+
+  close(): void {
+    for (const handle of this.#handles) handle.close();
+  }
+}
+
 /** A handle as its loop keeps it. */
-export class LoopWakeHandle implements WakeHandle {
+class LoopWakeHandle implements WakeHandle {
   readonly token: WakeToken;
   readonly callback: () => QueuedCallback;
   readonly #state: Int32Array;

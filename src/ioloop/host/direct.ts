@@ -35,7 +35,13 @@ export class DirectHost implements Host {
   }
 
   wait(seconds: number): boolean {
-    const answer = this.#poller.poll(seconds);
+    let answer: Pairs | PromiseLike<Pairs>;
+    try {
+      answer = this.#poller.poll(seconds);
+    } catch (error) {
+      this.#answer = { error };
+      return true;
+    }
     if (!isThenable(answer)) {
       this.#answer = { pairs: answer };
       return true;
@@ -43,7 +49,7 @@ export class DirectHost implements Host {
     this.#pending = true;
     answer.then(
       (pairs) => {
-        this.#answered({ pairs: pairs as Pairs });
+        this.#answered({ pairs });
       },
       (error: unknown) => {
         this.#answered({ error });
