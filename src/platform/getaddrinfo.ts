@@ -34,7 +34,6 @@ const FAILURES: Readonly<Record<number, readonly [code: string, number: number]>
 const EAI_SYSTEM = -11;
 
 function lookupError(result: number, host: string | undefined): SystemError {
-  if (result === EAI_SYSTEM) return systemError(sys.errno(), "getaddrinfo", { hostname: host });
   const [code, number] = FAILURES[result] ?? ["EAI_FAIL", -3003];
   return namedSystemError(code, number, "getaddrinfo", { hostname: host });
 }
@@ -91,7 +90,9 @@ export function getaddrinfo(host: string | undefined, port: number, family = 0, 
   for (;;) {
     const status = sys.getaddrinfo(host ?? null, String(port), hints, new Uint8Array(result.buffer));
     if (status === 0) break;
-    if (status !== EAI_SYSTEM || sys.errno() !== EINTR) throw lookupError(status, host);
+    if (status !== EAI_SYSTEM) throw lookupError(status, host);
+    const errno = sys.errno();
+    if (errno !== EINTR) throw systemError(errno, "getaddrinfo", { hostname: host });
   }
   const list = result[0] ?? 0n;
   try {
