@@ -68,7 +68,7 @@ export function readOptions(method: string, keys: readonly string[], callback: u
     throw new TypeError(`streamingCallback is ${show(streamingCallback)}: pass a function`);
   }
   if (maxBytes !== undefined) checkCount("maxBytes", maxBytes);
-  return given as AnyReadOptions;
+  return given;
 }
 
 /**
@@ -121,7 +121,7 @@ export function delimiterBytes(delimiter: unknown): Buffer {
   } else if (!(delimiter instanceof Uint8Array)) {
     throw new TypeError(`delimiter is ${show(delimiter)}: pass a string or a Uint8Array`);
   }
-  const bytes = Buffer.from(delimiter as string | Uint8Array);
+  const bytes = Buffer.from(delimiter);
   if (bytes.length === 0) throw new RangeError("delimiter is empty: pass at least one byte, or use readBytes()");
   if (typeof delimiter === "string" && knownDelimiters.size < KNOWN_DELIMITERS) knownDelimiters.set(delimiter, bytes);
   return bytes;

@@ -1,13 +1,24 @@
 /**
  * `BaseIOStream`: a stream over any descriptor, buffered and driven by the `IOLoop`. What is common to both directions is in
- * `stream-core.ts`, reading in `stream-reading.ts`; here are writing and what turns a stream into something else. Depends on those two and
- * on the write queue.
+ * `stream-core.ts`, the steps of reading in `stream-reading.ts`; here are the reads, writing, and what turns a stream into something else.
+ * Depends on those two and on the write queue.
  */
 import type { Duplex } from "node:stream";
 import { Future } from "../concurrent/index.js";
 import { IOLoop } from "../ioloop/index.js";
 import { generalLog } from "../log.js";
-import { bytesOf } from "./arguments.js";
+import {
+  bytesOf,
+  checkCount,
+  delimiterBytes,
+  ownPattern,
+  type ReadBytesOptions,
+  type ReadIntoOptions,
+  readOptions,
+  type ReadUntilCloseOptions,
+  type ReadUntilOptions,
+  show,
+} from "./arguments.js";
 import { type ChunkOptions, chunksOf } from "./chunks.js";
 import { toDuplex } from "./duplex.js";
 import { StreamBufferFullError } from "./errors.js";
@@ -16,6 +27,14 @@ import { type StreamOptions, STREAM_OPTION_KEYS } from "./stream-core.js";
 import { StreamReading } from "./stream-reading.js";
 import { bindCallback, type UserCallback } from "./user-callback.js";
 import { toWeb, type WebStreams } from "./web.js";
+
+/** What the callbacks of reads take, the streaming ones too. */
+export type StreamCallback = (data: Buffer) => unknown;
+
+const READ_BYTES_KEYS = ["partial", "streamingCallback", "signal"];
+const READ_INTO_KEYS = ["partial", "signal"];
+const READ_UNTIL_KEYS = ["maxBytes", "signal"];
+const READ_UNTIL_CLOSE_KEYS = ["streamingCallback", "signal"];
 
 /** The Future of a write that waits. */
 class WriteFuture extends Future<void> {
@@ -62,6 +81,135 @@ export abstract class BaseIOStream extends StreamReading {
    * with the code EAGAIN means "not now"; any other error closes the stream.
    */
   abstract writeToFd(data: Uint8Array): number | undefined;
+
+  // ---- Reading ----
+
+  /**
+   * Reads exactly `numBytes` bytes; with `partial` as many as there are, at least one and at most `numBytes`. 0 completes at once, on a
+   * closed stream too. With `streamingCallback` the bytes come in chunks and the final result is empty.
+   *
+   * Tornado: `read_bytes`.
+   *
+   * @returns a Future of the bytes, which are the caller's own; nothing when a callback is given, which then gets them
+   * @throws TypeError, RangeError for wrong arguments; then nothing has begun
+   * @throws Error "Already reading" while another read waits
+   * @throws StreamClosedError on a closed stream whose unread bytes do not suffice
+   * @throws SystemError when the descriptor fails during the call; the stream closes with it
+   * @throws StreamBufferFullError when more than `maxBufferSize` bytes have come and do not suffice
+   */
+  readBytes(numBytes: number, options?: ReadBytesOptions): Future<Buffer>;
+  readBytes(numBytes: number, callback: undefined | null, options?: ReadBytesOptions): Future<Buffer>;
+  readBytes(numBytes: number, callback: StreamCallback, options?: ReadBytesOptions): void;
+  readBytes(numBytes: number, callback?: unknown, options?: unknown): Future<Buffer> | void {
+    const { partial = false, streamingCallback, signal } = readOptions("readBytes", READ_BYTES_KEYS, callback, options);
+    checkCount("numBytes", numBytes);
+    const future = this._beginRead<Buffer>("readBytes", callback, signal);
+    if (this._readSlotFree()) return future;
+    this._readBytes = numBytes;
+    this._readPartial = partial;
+    this._streamingCallback = bindCallback("readBytes", streamingCallback);
+    return this._startRead(future);
+  }
+
+  /**
+   * Fills `buf` with received bytes; with `partial` it completes as soon as at least one is there. Bytes outside of the view are never
+   * touched, and the view only until the read settles. What an unfinished read has stored there is unspecified; its bytes are the
+   * first of the next read. If the memory is detached or shrunk meanwhile the read fails with a TypeError and the stream stays open.
+   *
+   * Tornado: `read_into` (5.0).
+   *
+   * @returns a Future of the number of bytes; nothing when a callback is given, which then gets it
+   * @throws as {@link readBytes}
+   */
+  readInto(buf: Uint8Array, options?: ReadIntoOptions): Future<number>;
+  readInto(buf: Uint8Array, callback: undefined | null, options?: ReadIntoOptions): Future<number>;
+  readInto(buf: Uint8Array, callback: (count: number) => unknown, options?: ReadIntoOptions): void;
+  readInto(buf: Uint8Array, callback?: unknown, options?: unknown): Future<number> | void {
+    const { partial = false, signal } = readOptions("readInto", READ_INTO_KEYS, callback, options);
+    if (!(buf instanceof Uint8Array)) throw new TypeError(`buf is ${show(buf)}: pass a Uint8Array, or a Buffer, to read into`);
+    const future = this._beginRead<number>("readInto", callback, signal);
+    if (this._readSlotFree()) return future;
+    this._readBytes = buf.length;
+    this._readPartial = partial;
+    this._readTarget = buf;
+    return this._startRead(future);
+  }
+
+  /**
+   * Reads up to and including the first occurrence of `delimiter`; a string is taken as UTF-8. What follows it stays for the next read.
+   *
+   * When more than `maxBytes` bytes have come without the delimiter ending among them, the stream closes with an `UnsatisfiableReadError`
+   * and the Future fails with `StreamClosedError`.
+   *
+   * Tornado: `read_until`, `max_bytes` (4.0).
+   *
+   * @returns a Future of the bytes; nothing when a callback is given, which then gets them
+   * @throws as {@link readBytes}
+   */
+  readUntil(delimiter: Uint8Array | string, options?: ReadUntilOptions): Future<Buffer>;
+  readUntil(delimiter: Uint8Array | string, callback: undefined | null, options?: ReadUntilOptions): Future<Buffer>;
+  readUntil(delimiter: Uint8Array | string, callback: StreamCallback, options?: ReadUntilOptions): void;
+  readUntil(delimiter: Uint8Array | string, callback?: unknown, options?: unknown): Future<Buffer> | void {
+    const { maxBytes, signal } = readOptions("readUntil", READ_UNTIL_KEYS, callback, options);
+    const bytes = delimiterBytes(delimiter);
+    const future = this._beginRead<Buffer>("readUntil", callback, signal);
+    if (this._readSlotFree()) return future;
+    this._readDelimiter = bytes;
+    this._readMaxBytes = maxBytes;
+    return this._startRead(future);
+  }
+
+  /**
+   * Reads through the end of the first match of `regex`, with all that precedes it. A string is the source of a pattern.
+   *
+   * The pattern meets bytes: byte 0xNN is the character U+00NN, nothing is decoded. It sees only what has arrived, so it must end in
+   * something decisive: `/\d+/` may end after the first digit of a number. A match of nothing waits for one byte. The flags g and y are
+   * ignored. Unlike Python's byte patterns, `\s` also matches 0xA0, `i` folds 0xC0-0xFE, `.` and multiline `^ $` take "\r" for the end of a
+   * line, and `$` does not match before a final "\n".
+   *
+   * `maxBytes` as in {@link readUntil}. Tornado: `read_until_regex`.
+   *
+   * @returns a Future of the bytes; nothing when a callback is given, which then gets them
+   * @throws as {@link readBytes}
+   */
+  readUntilRegex(regex: RegExp | string, options?: ReadUntilOptions): Future<Buffer>;
+  readUntilRegex(regex: RegExp | string, callback: undefined | null, options?: ReadUntilOptions): Future<Buffer>;
+  readUntilRegex(regex: RegExp | string, callback: StreamCallback, options?: ReadUntilOptions): void;
+  readUntilRegex(regex: RegExp | string, callback?: unknown, options?: unknown): Future<Buffer> | void {
+    const { maxBytes, signal } = readOptions("readUntilRegex", READ_UNTIL_KEYS, callback, options);
+    const pattern = ownPattern(regex);
+    const future = this._beginRead<Buffer>("readUntilRegex", callback, signal);
+    if (this._readSlotFree()) return future;
+    this._readRegex = pattern;
+    this._readMaxBytes = maxBytes;
+    return this._startRead(future);
+  }
+
+  /**
+   * Reads all that is left, until the stream closes, whatever closes it; `error` then tells why. On a closed stream it gives what is unread.
+   * With `streamingCallback` the bytes come in chunks and do not accumulate; there is no back-pressure then (for that, loop over
+   * `readBytes(n, { partial: true })`).
+   *
+   * Tornado: `read_until_close`.
+   *
+   * @returns a Future of the bytes; nothing when a callback is given, which then gets them
+   * @throws as {@link readBytes}, but no StreamClosedError unless an earlier read still waits
+   */
+  readUntilClose(options?: ReadUntilCloseOptions): Future<Buffer>;
+  readUntilClose(callback: undefined | null, options?: ReadUntilCloseOptions): Future<Buffer>;
+  readUntilClose(callback: StreamCallback, options?: ReadUntilCloseOptions): void;
+  readUntilClose(callback?: unknown, options?: unknown): Future<Buffer> | void {
+    const { streamingCallback, signal } = readOptions("readUntilClose", READ_UNTIL_CLOSE_KEYS, callback, options);
+    const future = this._beginRead<Buffer>("readUntilClose", callback, signal);
+    if (this._readSlotFree()) return future;
+    this._streamingCallback = bindCallback("readUntilClose", streamingCallback);
+    this._readUntilClose = true;
+    if (this.closed()) {
+      this._finishReadUntilClose();
+      return future;
+    }
+    return this._startRead(future);
+  }
 
   // ---- Writing ----
 

@@ -35,7 +35,7 @@ class Chunks implements AsyncIterableIterator<Buffer> {
       return { done: false, value };
     } catch (error) {
       // `return()` has cancelled the step.
-      if (this.#ended) return { done: true, value: undefined };
+      if (this.#returned()) return { done: true, value: undefined };
       if (error instanceof StreamClosedError) {
         this.#ended = true;
         if (error.realError === undefined) return { done: true, value: undefined };
@@ -44,6 +44,11 @@ class Chunks implements AsyncIterableIterator<Buffer> {
     } finally {
       this.#step = undefined;
     }
+  }
+
+  /** Asked again after an await, in which it may have become true. */
+  #returned(): boolean {
+    return this.#ended;
   }
 
   return(): Promise<IteratorResult<Buffer, undefined>> {

@@ -1,11 +1,11 @@
 /** Streams over descriptors, as in Tornado's `iostream` module. Other parts of the library import from here. */
 export type { ReadBytesOptions, ReadIntoOptions, ReadOptions, ReadUntilCloseOptions, ReadUntilOptions } from "./arguments.js";
-export { BaseIOStream } from "./base-iostream.js";
+export { BaseIOStream, type StreamCallback } from "./base-iostream.js";
 export type { ChunkOptions } from "./chunks.js";
 export { StreamBufferFullError, StreamClosedError, UnsatisfiableReadError } from "./errors.js";
 export { type ConnectOptions, IOStream } from "./iostream.js";
 export { PipeIOStream } from "./pipe-iostream.js";
 export { _mergePrefix, _StreamBuffer } from "./stream-buffer.js";
 export type { CloseCallback, StreamOptions } from "./stream-core.js";
-export type { StreamCallback } from "./stream-reading.js";
+
 export type { WebStreams } from "./web.js";

@@ -8,13 +8,14 @@ import {
   type Address,
   AF_INET,
   AF_INET6,
+  type InetAddress,
   IPPROTO_TCP,
   encodeAddress,
   isSystemError,
   SHUT_WR,
   SO_ERROR,
   SOCK_STREAM,
-  Socket,
+  type Socket,
   SOL_SOCKET,
   systemError,
   type SystemErrorDetails,
@@ -97,7 +98,7 @@ export class IOStream extends BaseIOStream {
   }
 
   /** @internal */
-  override get _shortReadMeansDry(): boolean {
+  override _shortReadMeansDry(): boolean {
     return this.socket.type === SOCK_STREAM;
   }
 
@@ -124,7 +125,7 @@ export class IOStream extends BaseIOStream {
     const host = hostName(address);
     const { family } = this.socket;
     // Every check that needs no lookup, before anything changes.
-    if (host !== undefined) encodeAddress(family, [family === AF_INET6 ? "::1" : "127.0.0.1", ...address.slice(1)] as Address, "connect");
+    if (host !== undefined) encodeAddress(family, withHost(address, family === AF_INET6 ? "::1" : "127.0.0.1"), "connect");
     else checkArguments(() => encodeAddress(family, address, "connect"));
     this._checkClosed();
     if (this._connecting) throw new Error("Already connecting: a stream connects once, so await the first connect()");
@@ -146,7 +147,7 @@ export class IOStream extends BaseIOStream {
       // Closed meanwhile: no attempt follows.
       if (this.closed()) return;
       if (error !== null) this._connectFailed(error);
-      else this._startConnecting([found, ...(this._connectAddress ?? []).slice(1)] as Address);
+      else this._startConnecting(withHost(this._connectAddress, found));
     };
     lookup(host, { family }, done);
   }
@@ -256,6 +257,11 @@ function hostName(address: Address): string | undefined {
   const host: unknown = Array.isArray(address) ? address[0] : undefined;
   if (typeof host !== "string" || host === "" || host === "<broadcast>") return undefined;
   return isIP(host) === 0 ? host : undefined;
+}
+
+/** The address with another host in it. */
+function withHost(address: Address | undefined, host: string): Address {
+  return [host, ...(address as readonly unknown[]).slice(1)] as InetAddress;
 }
 
 /** Runs a check for its TypeErrors and RangeErrors; what the system says of a right argument takes the way of all connect errors (S104). */

@@ -55,7 +55,7 @@ export class PipeIOStream extends BaseIOStream {
   }
 
   /** @internal */
-  override get _shortReadMeansDry(): boolean {
+  override _shortReadMeansDry(): boolean {
     return true;
   }
 }

@@ -110,9 +110,8 @@ export abstract class StreamCore {
   /**
    * Switches Nagle's algorithm off (`true`) or on, for TCP; elsewhere, and on a closed stream, it does nothing.
    */
-  setNodelay(value: boolean): void {
-    // Only sockets have it.
-    void value;
+  setNodelay(_value: boolean): void {
+    // Only TCP has it.
   }
 
   // ---- The end ----

@@ -17,10 +17,10 @@ export function toWeb(stream: BaseIOStream): WebStreams {
   const readable = new ReadableStream({
     type: "bytes",
     start(controller) {
-      readableControl = controller as ReadableByteStreamController;
+      readableControl = controller;
     },
     async pull(controller) {
-      await pull(stream, controller as ReadableByteStreamController);
+      await pull(stream, controller);
     },
     cancel(reason) {
       readableControl = undefined;
@@ -54,10 +54,10 @@ export function toWeb(stream: BaseIOStream): WebStreams {
 
 /** One step of the readable side: into the memory of a BYOB reader, else into a chunk of its own. */
 async function pull(stream: BaseIOStream, controller: ReadableByteStreamController): Promise<void> {
-  const request = controller.byobRequest;
+  const request = controller.byobRequest ?? null;
   try {
     const view = request?.view;
-    if (request != null && view != null) {
+    if (request !== null && view !== null && view !== undefined) {
       const count = await stream.readInto(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), { partial: true });
       request.respond(count);
     } else {
