@@ -10,6 +10,8 @@ export interface TravellingError {
   /** Whether it was an Error; else `value` is what was thrown. */
   readonly isError: boolean;
   readonly value?: unknown;
+  /** The key of its class in `CLASSES`, if it is an instance of one. */
+  readonly kind?: string | undefined;
   readonly name?: string;
   readonly message?: string;
   readonly stack?: string | undefined;
@@ -21,7 +23,8 @@ export interface TravellingError {
 /** A cause that is its own cause must not keep us here. */
 const DEEPEST_CAUSE = 8;
 
-const KNOWN: Readonly<Record<string, new (message: string) => Error>> = {
+/** What `instanceof` tells on the other side too. */
+const CLASSES: Readonly<Record<string, new (message: string) => Error>> = {
   CancelledError,
   EvalError,
   InvalidStateError,
@@ -41,14 +44,16 @@ export function packError(thrown: unknown, depth = 0): TravellingError {
     if (value !== undefined && key !== "cause" && canTravel(value)) properties[key] = value;
   }
   const { name, message, stack } = thrown;
-  const packed = { isError: true, name, message, stack, properties };
+  const kind = Object.keys(CLASSES).find((each) => thrown instanceof (CLASSES[each] ?? Error));
+  const packed = { isError: true, kind, name, message, stack, properties };
   return thrown.cause === undefined || depth === DEEPEST_CAUSE ? packed : { ...packed, cause: packError(thrown.cause, depth + 1) };
 }
 
-/** An Error of the same class where it is one of JavaScript's or ours, else a plain Error with the same name. */
-export function unpackError({ isError, value, name = "Error", message = "", stack, properties = {}, cause }: TravellingError): unknown {
+/** What was thrown: an Error of the same class if that is one of JavaScript's or ours, else a plain Error with the same name. */
+export function unpackError(packed: TravellingError): unknown {
+  const { isError, value, kind = "", name = "Error", message = "", stack, properties = {}, cause } = packed;
   if (!isError) return value;
-  const error = new (KNOWN[name] ?? Error)(message);
+  const error = new (CLASSES[kind] ?? Error)(message);
   const put = (key: string, what: unknown, enumerable: boolean): void => {
     Object.defineProperty(error, key, { value: what, enumerable, writable: true, configurable: true });
   };

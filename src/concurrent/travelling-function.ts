@@ -2,7 +2,7 @@
  * Functions that go to another thread as their source text. Threads of JavaScript share no objects, so a function can be taken along only as
  * what stands between its first and last character: its closure, its `this` and its properties stay behind. Depends on Node's `vm` alone.
  */
-import { Script, constants } from "node:vm";
+import { Script } from "node:vm";
 import { inspect } from "node:util";
 
 /** A function on its way. */
@@ -63,11 +63,13 @@ function asScript({ source, shorthand }: TravellingFunction): string {
 
 /** The function again, in the thread it has come to. */
 export function unpackFunction(travelling: TravellingFunction): (...args: readonly unknown[]) => unknown {
-  const script = new Script(asScript(travelling), {
-    filename: "function submitted to a ThreadPoolExecutor",
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-  });
-  const make = script.runInThisContext() as (nameKeeper: (fn: unknown) => unknown) => unknown;
+  // Not vm.Script, in which import() needs an option that Node warns is experimental. Called by another name, eval compiles in the global scope;
+  // the text is that of a function the program itself has submitted.
+  const compile = globalThis.eval;
+  const make = compile(`${asScript(travelling)}\n//# sourceURL=${SOURCE_NAME}`) as (nameKeeper: (fn: unknown) => unknown) => unknown;
   const made = make((fn) => fn);
   return (travelling.shorthand ? Object.values(made as object)[0] : made) as (...args: readonly unknown[]) => unknown;
 }
+
+/** What stacks show as the file of a function that was submitted. */
+const SOURCE_NAME = "submitted-function";
