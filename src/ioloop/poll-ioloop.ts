@@ -160,9 +160,9 @@ export class PollIOLoop extends IOLoop {
 
   /** (1) to (7); and (8), where the answer of the poll is there at once. `now` is what the clock showed, if it was just read. */
   private _iterate(now?: number): void {
-    this._runQueued(now);
+    const stopped = this._runQueued(now);
     const wait = this._waitLength(); // (5)
-    if (this._stopped) {
+    if (stopped) {
       this._leave(); // (6)
       return;
     }
@@ -174,7 +174,8 @@ export class PollIOLoop extends IOLoop {
     this._host.wake();
   }
 
-  private _runQueued(now?: number): void {
+  /** (1) to (4): whether the loop has been asked to stop. */
+  private _runQueued(now?: number): boolean {
     this._iterations++;
     if (this.observer !== undefined) this._observe({ type: "iteration-start", iteration: this._iterations });
     const count = this._callbacks.length; // (1)
@@ -192,6 +193,7 @@ export class PollIOLoop extends IOLoop {
       for (const timeout of due) if (timeout.callback !== undefined) this._timeouts.push(timeout);
       throw error;
     }
+    return this._stopped;
   }
 
   private _runTimeout(timeout: _Timeout): void {
@@ -279,8 +281,7 @@ export class PollIOLoop extends IOLoop {
       const stopPending = this._stopped;
       this._stopped = false;
       try {
-        this._runQueued();
-        if (this._stopped) return;
+        if (this._runQueued()) return;
         this._handlers.flush();
         if (this.observer !== undefined) this._observe({ type: "wait", seconds: 0 });
         if (!this._host.wait(0)) throw new Error("runIteration() needs a poller that answers at once, this one returned a promise");
