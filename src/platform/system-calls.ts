@@ -225,20 +225,15 @@ const EXTRA = ["errno", "address", "copyMemory", "copyString", "pollAsync"] as c
  */
 export function createSystemCalls(platform: string = process.platform, arch: string = process.arch): SystemCalls {
   type Call = (...args: unknown[]) => unknown;
-  let bound: Record<string, Call> | undefined;
+  const loaders = new Map<string, Call>();
+  let native: Record<string, Call> | undefined;
   const bind = (): Record<string, Call> => {
-    const native = bindAll(platform, arch) as unknown as Record<string, Call>;
-    // A member that a test has replaced stays replaced; the loader that it will put back finds `bound` then.
+    native ??= bindAll(platform, arch) as unknown as Record<string, Call>;
+    // A member that a test has replaced stays replaced. When it puts the loader back, the loader's next call puts the native one there.
     for (const [name, loader] of loaders) if (members[name] === loader) Object.assign(members, { [name]: native[name] });
     return native;
   };
-  const loaders = new Map<string, Call>();
-  for (const name of [...Object.keys(PROTOTYPES), ...EXTRA]) {
-    loaders.set(name, (...args) => {
-      bound ??= bind();
-      return bound[name]?.(...args);
-    });
-  }
+  for (const name of [...Object.keys(PROTOTYPES), ...EXTRA]) loaders.set(name, (...args) => bind()[name]?.(...args));
   // The spread matters: an object filled by computed names alone is a dictionary to V8, and each call would look its member up by hash.
   const members: Record<string, Call> = { ...Object.fromEntries(loaders) };
   return members as unknown as SystemCalls;

@@ -130,19 +130,19 @@ for (const kind of ["koffi", "raw"] as const) {
     });
 
     it("keeps the process alive while it is started, unless unref was called", async () => {
-      const program = (after: string): string => `
+      const program = (after: string, milliseconds: number): string => `
         import { pipe, watchReadable, writeDescriptor } from "../src/platform/index.js";
         const [read, write] = pipe();
         const watch = watchReadable(read, () => { console.log("ready"); watch.close(); }, ${JSON.stringify(kind)});
         ${after}
-        setTimeout(() => writeDescriptor(write, Buffer.from("x")), 50).unref();
+        setTimeout(() => writeDescriptor(write, Buffer.from("x")), ${milliseconds}).unref();
       `;
       const [started, unreffed, stopped, reffed] = await Promise.all([
-        // Node wakes for its unreferenced timer as long as something else keeps the loop alive.
-        runSource(program("watch.start();")),
-        runSource(program("watch.start(); watch.unref();")),
-        runSource(program("watch.start(); watch.stop();")),
-        runSource(program("watch.unref(); watch.start(); watch.ref();")),
+        // Node runs its unreferenced timer as long as something else keeps the loop alive. Two seconds later means never, also on a busy machine.
+        runSource(program("watch.start();", 50)),
+        runSource(program("watch.start(); watch.unref();", 2000)),
+        runSource(program("watch.start(); watch.stop();", 2000)),
+        runSource(program("watch.unref(); watch.start(); watch.ref();", 50)),
       ]);
       expect([started, unreffed, stopped, reffed].map((each) => [each.stdout.trim(), each.code])).to.deep.equal([
         ["ready", 0],
