@@ -41,7 +41,9 @@ export class FreeCallback {
   }
 
   run(): unknown {
-    return (this.callback as Callback)(...this.args);
+    // Not as a method of this object: callbacks run with `this` undefined.
+    const callback = this.callback as Callback;
+    return callback(...this.args);
   }
 }
 
