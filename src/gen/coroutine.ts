@@ -8,12 +8,12 @@ import { AsyncResource } from "node:async_hooks";
 import { inspect, types } from "node:util";
 
 import { CancelledError, chainFuture, Future, isCancellation } from "../concurrent/index.js";
-import { IOLoop } from "../ioloop/index.js";
+import { IOLoop, isThenable } from "../ioloop/index.js";
 import { applicationLog } from "../log.js";
 import { toFuture } from "./follow.js";
 import { moment } from "./moment.js";
 import { convertYielded } from "./multi.js";
-import { isThenable, type Yieldable } from "./yieldable.js";
+import type { Yieldable } from "./yieldable.js";
 
 /**
  * Thrown inside a `coroutine` to return, as ported code may do; it reaches nobody outside. `return value` is the same.

@@ -1,7 +1,7 @@
 /** Futures that take the outcome of something else that can be awaited. Depends on `concurrent` and `moment`. */
 import { chainFuture, Future, isFuture } from "../concurrent/index.js";
+import { isThenable } from "../ioloop/index.js";
 import { moment, nextIteration } from "./moment.js";
-import { isThenable } from "./yieldable.js";
 
 /** A rejection that no Future could tell from "no failure" is wrapped, so that whoever catches it sees where it came from (P136). */
 function rejectionOf(reason: unknown): unknown {

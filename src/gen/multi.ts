@@ -3,6 +3,7 @@
  * because each is defined by the other. Depends on `concurrent` and, for `undefined` and `moment`, on `ioloop`.
  */
 import { Future, type FutureListener, isCancellation } from "../concurrent/index.js";
+import { isThenable } from "../ioloop/index.js";
 import { applicationLog } from "../log.js";
 import { toFuture } from "./follow.js";
 import { moment, nextIteration } from "./moment.js";
@@ -14,7 +15,6 @@ import {
   type ErrorClass,
   isPlainObject,
   isQuiet,
-  isThenable,
   type QuietExceptions,
   readQuiet,
   type Yieldable,

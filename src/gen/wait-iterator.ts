@@ -1,8 +1,9 @@
 /** `WaitIterator`: results in the order of completion. Depends on `concurrent`. */
 import { Future, type FutureListener } from "../concurrent/index.js";
+import { isThenable } from "../ioloop/index.js";
 import { toFuture } from "./follow.js";
 import { failed } from "./waiter.js";
-import { badYield, isPlainObject, isThenable } from "./yieldable.js";
+import { badYield, isPlainObject } from "./yieldable.js";
 
 /** One input: what was passed in, under which index or key, and the Future that stands for it. */
 class Input implements FutureListener {

@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 import { type Deadline, durationToSeconds, IOLoop, isDuration } from "../ioloop/index.js";
 import { generalLog } from "../log.js";
 import { isAbortSignal } from "./abort-watch.js";
+import { isPlainObject } from "./yieldable.js";
 
 /** Trailing options of every waiting call. */
 export interface WaitOptions {
@@ -42,12 +43,6 @@ export const relativeDeadlineWarning = { given: false };
 
 function show(value: unknown): string {
   return inspect(value, { depth: 0, breakLength: Infinity });
-}
-
-function isPlainObject(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** The loop is asked for its time only to warn, so none is made for it: without a loop nobody can have meant its clock yet. */

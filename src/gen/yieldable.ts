@@ -3,7 +3,7 @@
  */
 import { inspect } from "node:util";
 
-import type { Future } from "../concurrent/index.js";
+import { isThenable } from "../ioloop/index.js";
 
 /** What `multi`, `withTimeout` and `coroutine` accept: a PromiseLike, `undefined`, or an array, plain object or Map of such. */
 export type Yieldable<T = unknown> =
@@ -38,14 +38,6 @@ export class BadYieldError extends TypeError {
 
 /** Nesting deeper than this is taken for a collection that contains itself. */
 const DEEPEST = 1000;
-
-/** Whether `value` has a `then` method. @internal */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    ((typeof value === "object" && value !== null) || typeof value === "function") &&
-    typeof (value as { then?: unknown }).then === "function"
-  );
-}
 
 /** Whether `value` is a plain object: its prototype is `Object.prototype`, of whatever realm, or `null`. @internal */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
@@ -113,6 +105,3 @@ export function checkKeys(options: unknown, keys: readonly string[]): void {
 export function isQuiet(error: unknown, quiet: readonly ErrorClass[]): boolean {
   return quiet.some((each) => error instanceof each);
 }
-
-/** A followed Future of unknown value. @internal */
-export type AnyFuture = Future<unknown>;

@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 
 import { Future, isCancellation } from "../concurrent/index.js";
 import { abortReason, failed, readWaitArguments, Waiter, type WaitOptions } from "../gen/index.js";
+import { isThenable } from "../ioloop/index.js";
 import { applicationLog } from "../log.js";
 import type { Hold } from "./releaser.js";
 import type { Semaphore } from "./semaphore.js";
@@ -15,13 +16,6 @@ import type { Semaphore } from "./semaphore.js";
 type Body<S, R> = (self: S) => R | PromiseLike<R>;
 
 const NOW = Promise.resolve();
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    ((typeof value === "object" && value !== null) || typeof value === "function") &&
-    typeof (value as { then?: unknown }).then === "function"
-  );
-}
 
 /** Fails `future` with exactly `error`; if it was cancelled, nobody is left to be told, and the error is logged (as P41). */
 function fail(future: Future<unknown>, error: unknown): void {
