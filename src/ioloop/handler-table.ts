@@ -2,7 +2,7 @@
 import type { AsyncResource } from "node:async_hooks";
 import { inspect } from "node:util";
 import { generalLog } from "../log.js";
-import { EBADF, EEXIST, ENOENT, isOpen, systemError } from "../platform/index.js";
+import { EBADF, EEXIST, ENOENT, EPERM, isOpen, systemError } from "../platform/index.js";
 import { isSystemError } from "./checks.js";
 import type { Callback } from "./context.js";
 import { ERROR, READ, WRITE } from "./masks.js";
@@ -54,6 +54,13 @@ export class Registration {
 /** Interests that may be told to the poller late. With others (edge-triggered, one-shot) telling is itself an act: it arms them anew. */
 const LAZY_BITS = READ | WRITE | ERROR;
 
+const REASONS: ReadonlyMap<number, string> = new Map([
+  [EBADF, "which is not open: pass an open descriptor"],
+  [EEXIST, "which is registered already: use updateHandler() for other events"],
+  [ENOENT, "which is not registered: use addHandler() first"],
+  [EPERM, "which cannot be watched: a regular file is always ready"],
+]);
+
 /** The registrations of a loop by descriptor number: Tornado's `_handlers`, and the way to the poller. */
 export class HandlerTable extends Map<number, Registration> {
   readonly #poller: Poller;
@@ -68,10 +75,14 @@ export class HandlerTable extends Map<number, Registration> {
   /** @throws SystemError what the poller refuses with; nothing is entered then */
   register(registration: Registration): void {
     const { number } = registration;
-    if (number < 0) throw systemError(EBADF, this.#syscall);
+    if (number < 0) throw this.#refusal(EBADF, number);
     // A poller of ours asks the kernel, which knows when a number means another file than it did (L55).
-    if (this.has(number) && !isHosted(this.#poller)) throw systemError(EEXIST, this.#syscall);
-    this.#poller.register(number, registration.events);
+    if (this.has(number) && !isHosted(this.#poller)) throw this.#refusal(EEXIST, number);
+    try {
+      this.#poller.register(number, registration.events);
+    } catch (error) {
+      throw isHosted(this.#poller) && isSystemError(error) && error.errno !== undefined ? this.#refusal(error.errno, number) : error;
+    }
     this.set(number, registration);
   }
 
@@ -82,7 +93,7 @@ export class HandlerTable extends Map<number, Registration> {
    */
   update(number: number, events: number): void {
     const registration = this.get(number);
-    if (registration === undefined) throw systemError(number >= 0 && isOpen(number) ? ENOENT : EBADF, this.#syscall);
+    if (registration === undefined) throw this.#refusal(number >= 0 && isOpen(number) ? ENOENT : EBADF, number);
     if (((events | registration.polled) & ~LAZY_BITS) !== 0) {
       this.#poller.modify(number, events);
       registration.polled = events;
@@ -141,6 +152,12 @@ export class HandlerTable extends Map<number, Registration> {
     this.delete(number);
     this.#changed.delete(registration);
     return registration;
+  }
+
+  /** The system's error, with what it cannot know: which argument it was, and what would be right. */
+  #refusal(errno: number, number: number): Error {
+    const why = REASONS.get(Math.abs(errno));
+    return systemError(errno, this.#syscall, { reason: `fd is ${number}${why === undefined ? "" : `, ${why}`}` });
   }
 
   get #syscall(): string {

@@ -7,7 +7,7 @@
 import { inspect } from "node:util";
 import { applicationLog, generalLog } from "../log.js";
 import { type Executor, Future, isCancellation, isFuture, setCurrentScheduler, ThreadPoolExecutor } from "../concurrent/index.js";
-import { closeDescriptor } from "../platform/index.js";
+import * as platform from "../platform/index.js";
 import { checkCallback, isSystemError, isThenable } from "./checks.js";
 import { type BlockAction, BlockingWatch, type BlockInfo } from "./blocking.js";
 import { type ConfigurableClass, configureFamily, familyOf, implementationNamed, type SavedConfiguration } from "./configurable.js";
@@ -59,14 +59,14 @@ export class IOLoop {
   static readonly READ: number = masks.READ;
   static readonly WRITE: number = masks.WRITE;
   static readonly ERROR: number = masks.ERROR;
-  static readonly _EPOLLIN: number = masks.EPOLLIN;
-  static readonly _EPOLLPRI: number = masks.EPOLLPRI;
-  static readonly _EPOLLOUT: number = masks.EPOLLOUT;
-  static readonly _EPOLLERR: number = masks.EPOLLERR;
-  static readonly _EPOLLHUP: number = masks.EPOLLHUP;
-  static readonly _EPOLLRDHUP: number = masks.EPOLLRDHUP;
-  static readonly _EPOLLONESHOT: number = masks.EPOLLONESHOT;
-  static readonly _EPOLLET: number = masks.EPOLLET;
+  static readonly _EPOLLIN: number = platform.EPOLLIN;
+  static readonly _EPOLLPRI: number = platform.EPOLLPRI;
+  static readonly _EPOLLOUT: number = platform.EPOLLOUT;
+  static readonly _EPOLLERR: number = platform.EPOLLERR;
+  static readonly _EPOLLHUP: number = platform.EPOLLHUP;
+  static readonly _EPOLLRDHUP: number = platform.EPOLLRDHUP;
+  static readonly _EPOLLONESHOT: number = platform.EPOLLONESHOT;
+  static readonly _EPOLLET: number = platform.EPOLLET;
 
   // The constructor calls initialize(), which runs before a subclass's field initialisers would: hence no fields with initialisers here or
   // in the implementations, only declarations.
@@ -449,7 +449,9 @@ export class IOLoop {
 
   /** Observes an awaitable that `callback` returned, without waiting for it, so that its failure is seen (L64). */
   _discardFutureResult(future: PromiseLike<unknown>, callback: Callback<never>, inHandler = false): void {
-    future.then(undefined, (error: unknown) => {
+    // A thenable of somebody else's may call back at once, or twice; a promise around it does neither.
+    const observed = isFuture(future) ? future : Promise.resolve(future);
+    observed.then(undefined, (error: unknown) => {
       try {
         this._failed(callback, error, inHandler);
       } catch (unexpected) {
@@ -482,9 +484,9 @@ export class IOLoop {
   /** Closes an object by its `close()`, a number by close(2); system errors are ignored. For subclasses. Tornado 4.0. */
   closeFd(fd: FileDescriptor): void {
     try {
-      if (typeof fd === "number") closeDescriptor(fd);
+      if (typeof fd === "number") platform.closeDescriptor(fd);
       else if (typeof fd.close === "function") fd.close();
-      else closeDescriptor(fd.fileno());
+      else platform.closeDescriptor(fd.fileno());
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }

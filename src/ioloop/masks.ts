@@ -1,15 +1,6 @@
 /** Event masks: epoll's own bits, which poll(2) shares as far as it has them (epoll_ctl(2), poll(2), Linux). */
 import { inspect } from "node:util";
-
-export const EPOLLIN = 0x001;
-export const EPOLLPRI = 0x002;
-export const EPOLLOUT = 0x004;
-export const EPOLLERR = 0x008;
-export const EPOLLHUP = 0x010;
-export const EPOLLRDHUP = 0x2000;
-export const EPOLLONESHOT = 0x40000000;
-/** Bit 31; `1 << 31` would be negative in JavaScript. */
-export const EPOLLET = 0x80000000;
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from "../platform/index.js";
 
 /** No interest; hang-up and error are reported all the same. */
 export const NONE = 0;

@@ -12,7 +12,7 @@
  */
 import { applicationLog, generalLog } from "../log.js";
 import { CallbackQueue } from "./callbacks.js";
-import { checkCallback, isThenable } from "./checks.js";
+import { checkCallback, checkKeys, isThenable } from "./checks.js";
 import {
   BoundCallback,
   type Callback,
@@ -474,6 +474,7 @@ export class PollIOLoop extends IOLoop {
   override close(options: boolean | { allFds?: boolean } = false): void {
     if (this._closing) return;
     if (this._running) throw new Error("close() on a running IOLoop: stop() it and await the promise of start() first");
+    checkKeys(options, ["allFds"], "close()");
     const allFds = typeof options === "boolean" ? options : (options.allFds ?? false);
     this._closing = true;
     this._wakeHandles.close();

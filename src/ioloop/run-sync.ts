@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import { isCancellation, isFuture, TimeoutError } from "../concurrent/index.js";
 import { applicationLog } from "../log.js";
-import { checkCallback, isThenable } from "./checks.js";
+import { checkCallback, checkKeys, isThenable } from "./checks.js";
 import { checkSeconds } from "./deadline.js";
 import type { IOLoop } from "./ioloop.js";
 
@@ -22,6 +22,7 @@ export function runSync<T>(
   state: LoopState,
 ): Promise<T> {
   checkCallback(func, "func");
+  checkKeys(options, ["timeout"], "runSync()");
   const timeout = typeof options === "number" ? options : options.timeout;
   if (timeout !== undefined) checkSeconds(timeout, "timeout");
   if (state.isClosed()) return Promise.reject(new Error("runSync() on a closed IOLoop: make a new one"));

@@ -7,10 +7,20 @@
  * connection, and nearly nothing more under load.
  */
 import { setImmediate } from "node:timers";
-import { allocNative, closeDescriptor, createEventFd, drainEventFd, type NativeMemory, signalEventFd, sys } from "../../platform/index.js";
+import {
+  allocNative,
+  closeDescriptor,
+  createEventFd,
+  drainEventFd,
+  type NativeMemory,
+  POLLFD_REVENTS_OFFSET,
+  POLLFD_SIZE,
+  POLLIN,
+  signalEventFd,
+  sys,
+} from "../../platform/index.js";
 import { withoutContext } from "../context.js";
-import { EPOLLIN } from "../masks.js";
-import { POLLFD_SIZE, writePollfd } from "../pollers/poller.js";
+import { writePollfd } from "../pollers/poller.js";
 import { PollerHost } from "./host.js";
 
 const LONGEST_CALL_MS = 1000;
@@ -78,7 +88,7 @@ export class ThreadPoolHost extends PollerHost {
       this.#memory = allocNative(2 * size);
     }
     const memory = this.#memory;
-    writePollfd(memory.bytes, 0, this.#interrupt, EPOLLIN);
+    writePollfd(memory.bytes, 0, this.#interrupt, POLLIN);
     this.poller.writeWaitSet(memory.bytes, POLLFD_SIZE);
     this.#inFlight = true;
     this.#watched = this.poller.version;
@@ -92,7 +102,7 @@ export class ThreadPoolHost extends PollerHost {
   /** Runs in a native callback: asks for a turn, or for another second, and nothing else. */
   #returned(result: number, pollfds: Buffer): void {
     this.#inFlight = false;
-    const interrupted = result > 0 && pollfds.readUInt16LE(6) !== 0;
+    const interrupted = result > 0 && pollfds.readUInt16LE(POLLFD_REVENTS_OFFSET) !== 0;
     if (interrupted) drainEventFd(this.#interrupt);
     if (this.#stopped !== undefined) {
       // Not here: it settles a promise, whose reactions would not run after a native callback.

@@ -19,10 +19,12 @@ import {
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   EPOLL_EVENT_LAYOUT,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLONESHOT,
   sys,
   systemError,
 } from "../../platform/index.js";
-import { EPOLLET, EPOLLIN, EPOLLONESHOT } from "../masks.js";
 import { type HostedPoller, type Pairs, writePollfd } from "./poller.js";
 
 /** Descriptors taken out by one epoll_wait(2). More that are ready follow in the next iteration; the kernel serves them in turn (L13). */

@@ -6,11 +6,18 @@
  * always ready), and that a registered number means another file now is seen by its inode.
  */
 import { fstatSync } from "node:fs";
-import { errno, isOpen, sys, systemError } from "../../platform/index.js";
-import { EPOLLET, EPOLLONESHOT } from "../masks.js";
-import { type HostedPoller, type Pairs, POLLFD_SIZE, writePollfd } from "./poller.js";
-
-const POLLNVAL = 0x20;
+import {
+  EPOLLET,
+  EPOLLONESHOT,
+  errno,
+  isOpen,
+  POLLFD_REVENTS_OFFSET,
+  POLLFD_SIZE,
+  POLLNVAL,
+  sys,
+  systemError,
+} from "../../platform/index.js";
+import { type HostedPoller, type Pairs, writePollfd } from "./poller.js";
 
 /**
  * Which file a number stands for, as far as fstat(2) tells. The two ends of one pipe share an inode, and so do all eventfds, timerfds and
@@ -103,7 +110,7 @@ export class PollPoller implements HostedPoller {
     let left = sys.poll(memory, count, milliseconds);
     if (left < 0) throw systemError(sys.errno(), "poll");
     for (let offset = 0; left > 0 && offset < count * POLLFD_SIZE; offset += POLLFD_SIZE) {
-      const events = memory.readUInt16LE(offset + 6);
+      const events = memory.readUInt16LE(offset + POLLFD_REVENTS_OFFSET);
       if (events === 0) continue;
       left--;
       const fd = memory.readInt32LE(offset);

@@ -1,6 +1,7 @@
 /**
  * What a poller must provide. `epoll.ts` and `poll.ts` implement it; kqueue would be a third file beside them.
  */
+import { POLLFD_EVENTS_OFFSET, POLLFD_REVENTS_OFFSET } from "../../platform/index.js";
 
 /** What one poll returned: descriptors and their event masks, each descriptor at most once. */
 export type Pairs = Iterable<readonly [fd: number, events: number]>;
@@ -55,12 +56,9 @@ export function isHosted(poller: Poller): poller is HostedPoller {
   return typeof (poller as Partial<HostedPoller>).harvest === "function";
 }
 
-/** Bytes of a `struct pollfd`: int fd, short events, short revents (poll(2)). */
-export const POLLFD_SIZE = 8;
-
 /** Writes one `struct pollfd` with its answer field cleared. */
 export function writePollfd(memory: Buffer, offset: number, fd: number, events: number): void {
   memory.writeInt32LE(fd, offset);
-  memory.writeUInt16LE(events & 0xffff, offset + 4);
-  memory.writeUInt16LE(0, offset + 6);
+  memory.writeUInt16LE(events & 0xffff, offset + POLLFD_EVENTS_OFFSET);
+  memory.writeUInt16LE(0, offset + POLLFD_REVENTS_OFFSET);
 }
