@@ -137,18 +137,20 @@ for (const kind of ["koffi", "raw"] as const) {
         ${after}
         setTimeout(() => writeDescriptor(write, Buffer.from("x")), ${milliseconds}).unref();
       `;
-      const [started, unreffed, stopped, reffed] = await Promise.all([
+      const [started, unreffed, stopped, reffed, fresh] = await Promise.all([
         // Node runs its unreferenced timer as long as something else keeps the loop alive. Two seconds later means never, also on a busy machine.
         runSource(program("watch.start();", 50)),
         runSource(program("watch.start(); watch.unref();", 2000)),
         runSource(program("watch.start(); watch.stop();", 2000)),
         runSource(program("watch.unref(); watch.start(); watch.ref();", 50)),
+        runSource(program("", 2000)),
       ]);
-      expect([started, unreffed, stopped, reffed].map((each) => [each.stdout.trim(), each.code])).to.deep.equal([
+      expect([started, unreffed, stopped, reffed, fresh].map((each) => [each.stdout.trim(), each.code])).to.deep.equal([
         ["ready", 0],
         ["", 0],
         ["", 0],
         ["ready", 0],
+        ["", 0],
       ]);
     });
 
