@@ -12,7 +12,7 @@ import { show } from "./arguments.js";
 import { StreamBufferFullError, UnsatisfiableReadError } from "./errors.js";
 import { EMPTY, ReadBuffer, ScratchBuffer } from "./read-buffer.js";
 import { StreamCore } from "./stream-core.js";
-import { bindCallback, type UserCallback } from "./user-callback.js";
+import { bindCallback, UserCallback } from "./user-callback.js";
 
 const { READ, ERROR } = IOLoop;
 
@@ -45,6 +45,10 @@ class ReadFuture<T> extends Future<T> {
   }
 }
 
+function settle(future: Future<unknown>, result: unknown): void {
+  if (!future.done()) future.setResult(result);
+}
+
 /** See `base-iostream.ts` for the class that users know. */
 export abstract class StreamReading extends StreamCore {
   /** Bytes received and not read; none while there are none. During a pass it may be the thread's scratch buffer. @internal */
@@ -71,6 +75,8 @@ export abstract class StreamReading extends StreamCore {
   _readTarget: Uint8Array | undefined = undefined;
   /** How many bytes a read call has put straight into the target, if that completed the read. @internal */
   _readTargetFilled = 0;
+  /** A chunk has been handed to the streaming callback. @internal */
+  _streamed = false;
   /** How many unread bytes are known not to hold the beginning of the delimiter. @internal */
   _searched = 0;
   /** The waiting read's place with its abort signal. @internal */
@@ -160,7 +166,7 @@ export abstract class StreamReading extends StreamCore {
   _clearRead(): void {
     this._readCallback = this._readFuture = this._streamingCallback = undefined;
     this._readBytes = this._readDelimiter = this._readRegex = this._readMaxBytes = this._readTarget = undefined;
-    this._readPartial = this._readUntilClose = false;
+    this._readPartial = this._readUntilClose = this._streamed = false;
     this._readTargetFilled = this._searched = 0;
     if (this._readAbort !== undefined) {
       this._readAbort.leave();
@@ -454,7 +460,9 @@ export abstract class StreamReading extends StreamCore {
   /** Delivers a streamed piece, or the final result, which frees the slot. @internal */
   _runReadCallback(size: number, streaming: boolean): void {
     if (streaming) {
-      if (this._streamingCallback !== undefined) this._runCallback(this._streamingCallback, this._consume(size));
+      if (this._streamingCallback === undefined) return;
+      this._streamed = true;
+      this._runCallback(this._streamingCallback, this._consume(size));
       return;
     }
     const { _readFuture: future, _readCallback: callback, _readTarget: target, _readBytes: length } = this;
@@ -469,8 +477,13 @@ export abstract class StreamReading extends StreamCore {
       return;
     }
     const result = target === undefined ? this._consume(size) : this._consumeInto(target, size);
+    const streamed = this._streamed;
     this._clearRead();
-    if (future !== undefined) future.setResult(result);
+    if (future !== undefined) {
+      if (!streamed) future.setResult(result);
+      // Code that awaits goes on before the loop's callbacks do, and here it is to come after those of the chunks (S55).
+      else this._runCallback(new UserCallback(settle), future, result);
+    }
     if (callback !== undefined) this._runCallback(callback, result);
     // With a callback this is done after it has run, for it may start the next read.
     else this._maybeAddErrorListener();

@@ -10,9 +10,9 @@ const UNTRACKED = { requireManualDestroy: true } as const;
 
 // A subclass of AsyncResource and not `AsyncResource.bind`: 50 ns against 7 µs on Node 20, and one object instead of three.
 export class UserCallback extends AsyncResource {
-  readonly callback: (argument: never) => unknown;
+  readonly callback: (...args: never[]) => unknown;
 
-  constructor(callback: (argument: never) => unknown) {
+  constructor(callback: (...args: never[]) => unknown) {
     super("IOStream.callback", UNTRACKED);
     this.callback = callback;
   }
@@ -34,5 +34,5 @@ export function bindCallback(method: string, callback: unknown): UserCallback | 
       `The callback of ${method}() is ${inspect(callback, { depth: 0 })}: pass a function, or leave it out to get a Future`,
     );
   }
-  return new UserCallback(callback as (argument: never) => unknown);
+  return new UserCallback(callback as (...args: never[]) => unknown);
 }
