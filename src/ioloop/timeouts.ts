@@ -4,6 +4,7 @@
  * Cancelling clears an entry and leaves it where it is: finding it would cost more than carrying it to the top. What that would pile up in
  * a program that cancels nearly all its timeouts, compaction removes (L35-L37).
  */
+import { inspect } from "node:util";
 import type { BoundCallback } from "./context.js";
 
 /** What the timeout methods return: good for `removeTimeout` and nothing else. Tornado's `_Timeout`. */
@@ -34,6 +35,12 @@ export class _Timeout {
 
 /** Opaque: keep it to cancel the timeout. */
 export type TimeoutHandle = _Timeout;
+
+/** @throws TypeError for what no timeout method returned (L31) */
+export function checkTimeout(timeout: unknown): asserts timeout is TimeoutHandle {
+  if (timeout instanceof _Timeout) return;
+  throw new TypeError(`timeout is ${inspect(timeout, { depth: -1 })}: pass what addTimeout, callAt or callLater returned`);
+}
 
 /** Cancelled entries that the heap carries before compaction is considered. */
 const CANCELLATIONS_KEPT = 512;
