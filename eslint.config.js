@@ -110,6 +110,10 @@ export default defineConfig(
       "@typescript-eslint/require-await": "off",
       // `describe` and `it` bodies may be async arrows where a callback returning void is declared (handlers, callbacks: L64).
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: false }],
+      // What fixtures and helpers of one test file export is no published interface.
+      "@typescript-eslint/explicit-module-boundary-types": "off",
+      // A caught error is told to be of the class that the next line then checks.
+      "@typescript-eslint/no-unsafe-class-instance-assignment": "off",
       // A test knows what it has put into an array.
       "@typescript-eslint/no-non-null-assertion": "off",
     },

@@ -3,7 +3,7 @@
  *
  * A part is a folder of `src/` or a file directly in it. It may import what is listed for it, always through the other folder's `index.ts`.
  */
-const ground = ["platform", "log"];
+const ground = ["platform", "log", "names"];
 const upToIoloop = [...ground, "concurrent", "ioloop"];
 const upToGen = [...upToIoloop, "gen"];
 const upToIostream = [...upToGen, "ssl", "iostream"];
@@ -13,11 +13,13 @@ const everyFolder = [...upToNet, "locks", "queues", "asyncio", "testing"];
 
 /** @type {Record<string, readonly string[]>} */
 export const layers = {
-  platform: [],
   log: [],
-  concurrent: ["log"],
-  ssl: ["platform"],
-  ioloop: ["platform", "concurrent", "log"],
+  names: [],
+  names: [],
+  platform: ["names"],
+  concurrent: ["log", "names"],
+  ssl: ["platform", "names"],
+  ioloop: [...ground, "concurrent"],
   gen: upToIoloop,
   locks: upToGen,
   queues: upToGen,
@@ -27,8 +29,8 @@ export const layers = {
   asyncio: upToNet,
   testing: upToNet,
   index: everyFolder,
-  tornado: [...everyFolder, "index"],
+  tornado: [...everyFolder, "names", "index"],
 };
 
 /** Parts that are one file in `src/` rather than a folder with an index. */
-export const singleFiles = ["log", "index", "tornado"];
+export const singleFiles = ["log", "names", "names", "index", "tornado"];
