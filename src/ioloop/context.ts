@@ -29,6 +29,14 @@ export class BoundCallback extends AsyncResource {
   }
 }
 
+/**
+ * Calls `callback` in a resource made for this one call, in the context that is active. Up to Node 22 `AsyncLocalStorage.enterWith` writes into
+ * the resource that runs, so what a function enters would be there for the next one in the same resource.
+ */
+function callInOwnResource(callback: Callback, args: readonly unknown[]): unknown {
+  return new AsyncResource("IOLoop.call", UNTRACKED).runInAsyncScope(callback, undefined, ...args);
+}
+
 /** The same for `spawnCallback` and `addCallbackFromSignal`: runs in the turn's own context, which is none. */
 export class FreeCallback {
   readonly callback: Callback<never>;
@@ -41,9 +49,18 @@ export class FreeCallback {
   }
 
   run(): unknown {
-    // Not as a method of this object: callbacks run with `this` undefined.
-    const callback = this.callback as Callback;
-    return callback(...this.args);
+    return callInOwnResource(this.callback as Callback, this.args);
+  }
+}
+
+/** A context that serves more than one call: of a handler, of a wake handle's callback, of a schedule. */
+export class Context extends AsyncResource {
+  constructor() {
+    super("IOLoop.context", UNTRACKED);
+  }
+
+  call(callback: Callback<never>, ...args: unknown[]): unknown {
+    return this.runInAsyncScope(callInOwnResource, undefined, callback as Callback, args);
   }
 }
 
@@ -51,41 +68,40 @@ export class FreeCallback {
 export class ContextCallback {
   readonly callback: Callback<never>;
   next: QueuedCallback | undefined = undefined;
-  readonly #context: AsyncResource;
+  readonly #context: Context;
 
-  constructor(callback: Callback<never>, context: AsyncResource) {
+  constructor(callback: Callback<never>, context: Context) {
     this.callback = callback;
     this.#context = context;
   }
 
   run(): unknown {
-    return this.#context.runInAsyncScope(this.callback as Callback);
+    return this.#context.call(this.callback);
   }
 }
 
 /** What a callback queue holds. */
 export type QueuedCallback = BoundCallback | ContextCallback | FreeCallback;
 
-/** A context to call handlers in. */
-export function captureContext(): AsyncResource {
-  return new AsyncResource("IOLoop.handler", UNTRACKED);
-}
-
 /**
  * A resource whose context holds no store.
  *
  * There is no public way to leave every store at once, and this module may itself be imported inside one. Where the store lives differs:
- * up to Node 22 each AsyncLocalStorage puts it on the resource under a symbol of its own, from Node 24 on the resource holds one frame.
- * Both are own symbol properties, so they are removed by name. Should a future Node keep it elsewhere, the probe notices, and such
- * callbacks run in whatever context the turn met.
+ * up to Node 22 each AsyncLocalStorage puts it on the resource under a symbol of its own (kResourceStore), from Node 24 on the resource holds
+ * one frame (context_frame), or with --no-async-context-frame one object for all (kAsyncLocalStorageContext). All are own symbol properties,
+ * so they are removed by name. Should a future Node keep it elsewhere, the probe notices, and such callbacks run in whatever context the
+ * turn met.
  */
 function makeBareResource(): AsyncResource | undefined {
   const probe = new AsyncLocalStorage<boolean>();
   const resource = probe.run(true, () => new AsyncResource("IOLoop", UNTRACKED));
   for (const key of Object.getOwnPropertySymbols(resource)) {
-    if (key.description === "kResourceStore" || /context_?frame/i.test(key.description ?? "")) Reflect.deleteProperty(resource, key);
+    if (/store|storage|frame/i.test(key.description ?? "")) Reflect.deleteProperty(resource, key);
   }
-  return resource.runInAsyncScope(() => probe.getStore()) === undefined ? resource : undefined;
+  const bare = resource.runInAsyncScope(() => probe.getStore()) === undefined;
+  // A storage in use keeps Node's promise hooks on up to Node 22, and with them every `await` of the process takes four times as long.
+  probe.disable();
+  return bare ? resource : undefined;
 }
 
 let bareResource: { resource: AsyncResource | undefined } | undefined;

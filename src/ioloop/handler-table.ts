@@ -1,10 +1,9 @@
 /** What `addHandler` takes, and the table of what is registered: by descriptor number, with what the poller has been told of each. */
-import type { AsyncResource } from "node:async_hooks";
 import { inspect } from "node:util";
 import { generalLog } from "../log.js";
 import { EBADF, EEXIST, ENOENT, EPERM, isOpen, systemError } from "../platform/index.js";
 import { isSystemError } from "./checks.js";
-import type { Callback } from "./context.js";
+import type { Callback, Context } from "./context.js";
 import { ERROR, READ, WRITE } from "./masks.js";
 import { isHosted, type Poller } from "./pollers/poller.js";
 
@@ -33,9 +32,9 @@ export class Registration {
   events: number;
   /** The mask the poller was last told. */
   polled: number;
-  readonly #context: AsyncResource | undefined;
+  readonly #context: Context | undefined;
 
-  constructor(number: number, fd: FileDescriptor, handler: EventCallback<never>, events: number, context: AsyncResource | undefined) {
+  constructor(number: number, fd: FileDescriptor, handler: EventCallback<never>, events: number, context: Context | undefined) {
     this.number = number;
     this.fd = fd;
     this.handler = handler;
@@ -47,7 +46,7 @@ export class Registration {
   run(events: number): unknown {
     const { handler, fd } = this;
     if (this.#context === undefined) return (handler as Callback)(fd, events);
-    return this.#context.runInAsyncScope(handler as Callback, undefined, fd, events);
+    return this.#context.call(handler, fd, events);
   }
 }
 

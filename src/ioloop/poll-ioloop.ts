@@ -16,7 +16,7 @@ import { checkCallback, checkKeys, isThenable } from "./checks.js";
 import {
   BoundCallback,
   type Callback,
-  captureContext,
+  Context,
   ContextCallback,
   FreeCallback,
   type QueuedCallback,
@@ -372,7 +372,7 @@ export class PollIOLoop extends IOLoop {
     const number = this._numberOf(fd);
     checkCallback(handler, "handler");
     const mask = (checkMask(events) | ERROR) >>> 0;
-    this._handlers.register(new Registration(number, fd, handler, mask, inContext ? captureContext() : undefined));
+    this._handlers.register(new Registration(number, fd, handler, mask, inContext ? new Context() : undefined));
     this._events.delete(number);
     if (this.observer !== undefined) this._observe({ type: "handler-added", fd, events: mask });
     if (this._waiting) this._host.changed();
@@ -435,7 +435,7 @@ export class PollIOLoop extends IOLoop {
   override createWakeHandle(callback: () => unknown): WakeHandle {
     this._checkOpen("createWakeHandle");
     checkCallback(callback, "callback");
-    const context = captureContext();
+    const context = new Context();
     return this._wakeHandles.add(() => new ContextCallback(callback, context));
   }
 
