@@ -1,7 +1,8 @@
 /** `PeriodicCallback`: a function called again and again, from start to start. */
 import { inspect } from "node:util";
 import { isCancellation } from "../concurrent/index.js";
-import { checkCallback, isThenable } from "./checks.js";
+import { checkCallback, checkKeys, isThenable } from "./checks.js";
+import { Context } from "./context.js";
 import { type Duration, durationToSeconds } from "./deadline.js";
 import { IOLoop } from "./ioloop.js";
 import type { TimeoutHandle } from "./timeouts.js";
@@ -36,8 +37,10 @@ export class PeriodicCallback {
   /** When the next call is due, in seconds on the loop's clock. */
   _nextTimeout = 0;
   readonly #givenLoop: IOLoop | undefined;
-  /** A call whose promise is pending: it schedules the next one, whoever has started and stopped meanwhile (L120). */
+  /** During a call, until its promise has settled: its end schedules the next one, whoever has started and stopped meanwhile (L120). */
   #inCall = false;
+  /** The async context of the last `start()`. */
+  #context: Context | undefined = undefined;
 
   /**
    * @throws TypeError when `callback` is no function, `callbackTime` neither number nor Duration, or NaN
@@ -45,10 +48,13 @@ export class PeriodicCallback {
    */
   constructor(callback: () => unknown, callbackTime: number | Duration, options: PeriodicCallbackOptions = {}) {
     checkCallback(callback, "callback");
-    const period = typeof callbackTime === "number" ? callbackTime : durationToSeconds(callbackTime, "callbackTime") * 1000;
+    // To the nanosecond: 1001 / 1000 * 1000 is not 1001, and a period that is off by a rounding drifts across its slots.
+    const period =
+      typeof callbackTime === "number" ? callbackTime : Math.round(durationToSeconds(callbackTime, "callbackTime") * 1e9) / 1e6;
     if (Number.isNaN(period)) throw new TypeError("callbackTime is NaN: pass a number of milliseconds, or a Duration");
     if (period <= 0)
       throw new RangeError(`callbackTime is ${inspect(callbackTime)}: pass a positive number of milliseconds, or a Duration`);
+    checkKeys(options, ["jitter", "ioLoop"], "PeriodicCallback");
     const { jitter = 0, ioLoop } = options;
     if (typeof jitter !== "number" || Number.isNaN(jitter)) throw new TypeError(`jitter is ${inspect(jitter)}: pass a number such as 0.1`);
     if (ioLoop !== undefined && !(ioLoop instanceof IOLoop)) {
@@ -60,13 +66,23 @@ export class PeriodicCallback {
     this.ioLoop = this.#givenLoop = ioLoop;
   }
 
-  /** Begins the schedule, or begins it anew. The calls run in the async context of this call. */
+  /**
+   * Begins the schedule, or begins it anew. The calls run in the async context of this call.
+   *
+   * @throws Error when the loop is closed
+   */
   start(): void {
     this.#withdraw();
     this.ioLoop = this.#givenLoop ?? IOLoop.current();
-    this._running = true;
     this._nextTimeout = this.ioLoop.time();
-    this._scheduleNext();
+    this._running = true;
+    this.#context = new Context();
+    try {
+      this._scheduleNext();
+    } catch (error) {
+      this._running = false;
+      throw error;
+    }
   }
 
   /** Ends the schedule. A call whose promise is pending is left to finish. */
@@ -85,33 +101,39 @@ export class PeriodicCallback {
     this._timeout = undefined;
     if (!this._running) return;
     const { ioLoop } = this;
-    let result: unknown;
-    try {
-      result = this.callback();
-    } catch (error) {
-      this.#report(error, ioLoop);
-    }
-    if (!isThenable(result)) {
-      this._scheduleNext();
-      return;
-    }
+    // Also during a call that returns nothing to wait for: a start() inside it must not make a schedule beside the one that follows (L117).
     this.#inCall = true;
     const over = (): void => {
       this.#inCall = false;
-      this._scheduleNext();
+      // A loop that was closed while the promise was pending calls nothing any more.
+      if (this.ioLoop?.statistics().closed !== true) this._scheduleNext();
     };
-    result.then(over, (error: unknown) => {
-      this.#report(error, ioLoop);
-      over();
-    });
+    let pending: Promise<unknown> | undefined;
+    try {
+      const result = this.callback();
+      if (isThenable(result)) {
+        // A promise around somebody else's thenable settles once, and never inside this call.
+        pending = Promise.resolve(result);
+        ioLoop?._discardFutureResult(pending, this.callback);
+      }
+    } catch (error) {
+      if (!isCancellation(error)) ioLoop?.handleCallbackException(this.callback, error);
+    } finally {
+      if (pending === undefined) over();
+      else void pending.then(over, over);
+    }
   }
 
   /** Asks the loop for the next call, unless the schedule has ended or a call is still going on. */
   _scheduleNext(): void {
     if (!this._running || this.#inCall || this.ioLoop === undefined) return;
     this._updateNext(this.ioLoop.time());
-    this._timeout = this.ioLoop.callAt(this._nextTimeout, () => {
-      this._run();
+    const loop = this.ioLoop;
+    // In the context of `start()`, not in that of the call which is just over: what it may have entered is its own (H12).
+    this.#context?.runInAsyncScope(() => {
+      this._timeout = loop.callAt(this._nextTimeout, () => {
+        this._run();
+      });
     });
   }
 
@@ -128,10 +150,6 @@ export class PeriodicCallback {
     } else {
       this._nextTimeout += period;
     }
-  }
-
-  #report(error: unknown, ioLoop: IOLoop | undefined): void {
-    if (!isCancellation(error)) ioLoop?.handleCallbackException(this.callback, error);
   }
 
   #withdraw(): void {
