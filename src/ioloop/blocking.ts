@@ -50,6 +50,11 @@ export class BlockingWatch {
     this.#before += performance.now() - this.#began;
   }
 
+  /** The loop has left: what a later run does before its first poll is not measured. */
+  left(): void {
+    this.#reported = true;
+  }
+
   /** `callback` has returned: was it the one that took too long? At most one report for a span. */
   ran(callback: (...args: never) => unknown): void {
     if (this.#reported) return;

@@ -75,8 +75,6 @@ export function configureFamily(
 function isSubclass(candidate: unknown, base: { prototype: object }): boolean {
   if (typeof candidate !== "function") return false;
   const { prototype } = candidate as { prototype?: unknown };
-  return (
-    candidate === base ||
-    (typeof prototype === "object" && prototype !== null && Object.prototype.isPrototypeOf.call(base.prototype, prototype))
-  );
+  // The root itself is not one: `new Base()` would make a `new Base()` for ever.
+  return typeof prototype === "object" && prototype !== null && Object.prototype.isPrototypeOf.call(base.prototype, prototype);
 }

@@ -30,7 +30,7 @@ import { IOLoop, type IOLoopOptions } from "./ioloop.js";
 import { checkMask, ERROR, READ } from "./masks.js";
 import type { LoopStatistics, LoopStep } from "./observer.js";
 import type { Poller } from "./pollers/poller.js";
-import { _Timeout, type TimeoutHandle, TimeoutHeap } from "./timeouts.js";
+import { type _Timeout, checkTimeout, type TimeoutHandle, TimeoutHeap } from "./timeouts.js";
 import { type WakeHandle, WakeHandles } from "./wake-handle.js";
 import { Waker } from "./waker.js";
 
@@ -259,6 +259,7 @@ export class PollIOLoop extends IOLoop {
     this._started = undefined;
     this._waiting = this._stopPending = false;
     this._events.clear();
+    this._blocking?.left();
     this._host.stop(() => {
       this._running = this._stopped = false;
       current.left(this);
@@ -343,8 +344,7 @@ export class PollIOLoop extends IOLoop {
    * @throws TypeError for what no timeout method returned
    */
   override removeTimeout(timeout: TimeoutHandle): void {
-    if (!(timeout instanceof _Timeout))
-      throw new TypeError("timeout is no timeout handle: pass what addTimeout, callAt or callLater returned");
+    checkTimeout(timeout);
     if (!this._timeouts.cancel(timeout)) return;
     if (this.observer !== undefined) this._observe({ type: "timeout-cancelled", timeout });
   }
