@@ -23,11 +23,6 @@ function failure(future: Future<unknown>): unknown {
 describe("waiting", () => {
   const fixture = useManualLoop();
 
-  beforeEach(() => {
-    // Only the tests of P10 want the warning, which comes once in a process.
-    relativeDeadlineWarning.given = true;
-  });
-
   for (const { name, atDeadline, grantsAll, optionsOnly, busy, free } of waitCases) {
     describe(name, () => {
       const expired = (future: Future<unknown>): void => {

@@ -334,7 +334,7 @@ describe("Lock", () => {
       const lock = new Lock();
       const holder = await lock.acquire();
       let calls = 0;
-      const body = (): => void calls++;
+      const body = (): number => ++calls;
       const controller = new AbortController();
       const late = lock.with(body, { timeout: seconds(1) });
       const aborted = lock.with(body, { signal: controller.signal });
