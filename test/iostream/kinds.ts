@@ -21,6 +21,8 @@ export interface Kind {
   readonly duplex: boolean;
   /** Both ends are sockets. */
   readonly socket: boolean;
+  /** More bytes than the kernel takes of a write that nobody reads. */
+  readonly much: number;
   connect(readerOptions: StreamOptions, writerOptions: StreamOptions): Pair;
 }
 
@@ -49,6 +51,8 @@ export const kinds: readonly Kind[] = [
     name: "tcp",
     duplex: true,
     socket: true,
+    // Linux lets a loopback connection hold 4 MB at the sender and 6 MB at the receiver.
+    much: 16_000_000,
     connect(readerOptions, writerOptions) {
       const [a, b] = tcpSockets();
       // The other end's small writes must not wait for one another.
@@ -59,6 +63,7 @@ export const kinds: readonly Kind[] = [
     name: "unix",
     duplex: true,
     socket: true,
+    much: 1_000_000,
     connect(readerOptions, writerOptions) {
       const [a, b] = socketpair();
       return { reader: new IOStream(a, readerOptions), writer: new IOStream(b, writerOptions) };
@@ -68,6 +73,7 @@ export const kinds: readonly Kind[] = [
     name: "pipe",
     duplex: false,
     socket: false,
+    much: 1_000_000,
     connect(readerOptions, writerOptions) {
       const [readEnd, writeEnd] = pipe();
       return { reader: new PipeIOStream(readEnd, readerOptions), writer: new PipeIOStream(writeEnd, writerOptions) };

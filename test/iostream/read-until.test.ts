@@ -1,5 +1,6 @@
 /** 2.C and 2.D: readUntil and readUntilRegex. */
 import { expect } from "chai";
+import type { Future } from "../../src/concurrent/index.js";
 import { type BaseIOStream, StreamClosedError, UnsatisfiableReadError } from "../../src/iostream/index.js";
 import { ReadBuffer } from "../../src/iostream/read-buffer.js";
 import { expectLog } from "../support/log-records.js";
@@ -77,7 +78,7 @@ describe("readUntil", () => {
       expect(reader.reading()).to.equal(false);
     });
 
-    type Read = (stream: BaseIOStream, maxBytes: number) => ReturnType<BaseIOStream["readUntil"]>;
+    type Read = (stream: BaseIOStream, maxBytes: number) => Future<Buffer>;
     const byDelimiter: Read = (stream, maxBytes) => stream.readUntil("def", { maxBytes });
     const byPattern: Read = (stream, maxBytes) => stream.readUntilRegex(/def/, { maxBytes });
 
