@@ -7,6 +7,7 @@
 import { inspect } from "node:util";
 import { applicationLog, generalLog } from "../log.js";
 import { type Executor, Future, isCancellation, isFuture, setCurrentScheduler, ThreadPoolExecutor } from "../concurrent/index.js";
+import { constructing } from "../names.js";
 import * as platform from "../platform/index.js";
 import { checkCallback, isSystemError, isThenable } from "./checks.js";
 import { type BlockAction, BlockingWatch, type BlockInfo } from "./blocking.js";
@@ -97,6 +98,7 @@ export class IOLoop {
       const Class = (implementation as IOLoopClass | undefined) ?? defaultClass(options.poller);
       return new Class({ ...defaults, ...options });
     }
+    constructing(new.target);
     checkOptions(options);
     const { makeCurrent } = options;
     if (makeCurrent === true && currentLoop() !== undefined) {

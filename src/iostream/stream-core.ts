@@ -6,6 +6,7 @@
  */
 import { IOLoop } from "../ioloop/index.js";
 import { applicationLog, generalLog } from "../log.js";
+import { constructing } from "../names.js";
 import { checkCount, checkKeys, show } from "./arguments.js";
 import { StreamClosedError, UnsatisfiableReadError } from "./errors.js";
 import { bindCallback, type UserCallback } from "./user-callback.js";
@@ -63,6 +64,7 @@ export abstract class StreamCore {
    * @throws RangeError when a size is no count of bytes
    */
   constructor(options: StreamOptions | undefined, keys: readonly string[] = STREAM_OPTION_KEYS) {
+    constructing(new.target);
     if (options !== undefined) checkKeys(`new ${new.target.name}()`, keys, options);
     const { maxBufferSize = 0, readChunkSize = 0, maxWriteBufferSize, ioLoop } = options ?? {};
     checkCount("maxBufferSize", maxBufferSize);

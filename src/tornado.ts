@@ -1,0 +1,218 @@
+/**
+ * `ioloop/tornado`: the same classes and functions under Tornado's own names, for those who port a program. `add_handler` is `addHandler`: one
+ * method, two names. A subclass may override it under either, and so may one object (`loop.add_callback = ...`); the library calls the override.
+ *
+ * No name is written twice: `OtherNames` derives them for the compiler, `giveOtherNames` at run time. What is listed below are the
+ * exports, for an ES module has to name its own. Keys of options objects stay camelCase: a keyword call is rewritten as an object anyway.
+ *
+ * Two limits. A subclass's override must be a method, not a class field, to be seen under its other name. And TypeScript lets a *method*
+ * override a derived member only where it knows of it (TS2425): those that are made to be overridden, see `Overridable`; for others use the
+ * camelCase name.
+ */
+import * as library from "./index.js";
+import { onFirstConstruction, type SnakeName, snakeName } from "./names.js";
+
+// ---- Types ----
+
+/** Methods that subclasses override: left out of the derived members of a class one extends, so that they can be written as methods. */
+type Overridable =
+  "handleCallbackException" | "handleStream" | "readFromFd" | "writeToFd" | "closeFd" | "getFdError" | "splitFd" | "logStack";
+
+/** The other name of member `K`, if it has one: methods, and attributes that are not internal. */
+type OtherName<T, K extends keyof T> = K extends string
+  ? SnakeName<K> extends K
+    ? never
+    : K extends `_${string}`
+      ? T[K] extends (...args: never) => unknown
+        ? SnakeName<K>
+        : never
+      : SnakeName<K>
+  : never;
+
+/** The members of `T` under their other names, but those in `Except`. */
+export type OtherNames<T, Except = never> = {
+  [K in keyof T as K extends Except ? never : OtherName<T, K>]: Results<T[K]>;
+};
+
+/** An object of the library under both names. */
+export type Both<T> = T & OtherNames<T>;
+
+/** A result that is an object of the library has both names too. */
+type Result<R> = R extends library.Future<infer T> ? Both<library.Future<T>> : R extends library.IOLoop | library.Socket ? Both<R> : R;
+
+/**
+ * A method whose results have both names. Inferring a signature loses its type parameters, so one that has any (its arguments or its result
+ * come out `unknown`) is left as it is.
+ */
+type Results<F> = F extends { (...args: infer A): infer A0; (...args: infer B): infer B0; (...args: infer C): infer C0 }
+  ? Renamed<F, A, A0> & Renamed<F, B, B0> & Renamed<F, C, C0>
+  : F;
+
+type Renamed<F, A extends unknown[], R> = IsGeneric<A, R> extends true ? F : (...args: A) => Result<R>;
+
+type IsGeneric<A extends unknown[], R> = unknown extends A[number]
+  ? true
+  : R extends PromiseLike<infer T>
+    ? unknown extends T
+      ? true
+      : false
+    : false;
+
+/** A class of the library: `new` gives an object with both names, and it can be extended. */
+type BothClass<C extends abstract new (...args: never) => unknown> = OtherNames<C, Overridable> &
+  Pick<C, Exclude<keyof C, "prototype">> & {
+    // Generic, so that only `new` sees it: an extends clause without type arguments takes the signatures without type parameters.
+    new <_Made>(...args: ConstructorParameters<C>): Both<InstanceType<C>>;
+    new (...args: ConstructorParameters<C>): InstanceType<C> & OtherNames<InstanceType<C>, Overridable>;
+    readonly prototype: InstanceType<C>;
+  };
+
+type BothNames<M> = {
+  [K in keyof M as K extends string ? SnakeName<K> : K]: M[K] extends abstract new (...args: never) => unknown
+    ? BothClass<M[K]>
+    : Results<M[K]>;
+};
+
+// ---- Run time ----
+
+/** Of each method name in Tornado's spelling the library's own. */
+const libraryNames = new Map<string, string>();
+
+/** Gives the members of one prototype or constructor their other names. */
+function giveOtherNames(holder: object): void {
+  for (const name of Object.getOwnPropertyNames(holder)) {
+    const other = snakeName(name);
+    if (other === name || Object.hasOwn(holder, other)) continue;
+    libraryNames.set(other, name);
+    Object.defineProperty(holder, other, {
+      configurable: true,
+      // What this very level has under the name, not what the object would answer: `super.handle_stream()` must not end in the override again.
+      get(this: object): unknown {
+        const owner = Object.hasOwn(this, name) ? this : holder;
+        return Reflect.get(owner, name, this);
+      },
+      set(this: object, value: unknown) {
+        Reflect.set(this, name, value);
+      },
+    });
+  }
+}
+
+/** Makes the overrides of a user's class count under both names, on each level between it and the library. */
+function adopt(constructor: object): void {
+  for (let each: unknown = constructor; typeof each === "function" && !libraryClasses.has(each); each = Object.getPrototypeOf(each)) {
+    for (const holder of [each.prototype as object, each]) {
+      for (const other of Object.getOwnPropertyNames(holder)) {
+        const name = libraryNames.get(other);
+        if (name === undefined || Object.hasOwn(holder, name) || !(name in holder)) continue;
+        const descriptor = Object.getOwnPropertyDescriptor(holder, other);
+        if (descriptor !== undefined) Object.defineProperty(holder, name, descriptor);
+      }
+      giveOtherNames(holder);
+    }
+  }
+}
+
+/**
+ * Attributes that are no more than a field of an object, which no prototype shows: by the class that has them. A test compares this list with
+ * real objects.
+ */
+const FIELDS: readonly (readonly [constructor: { readonly prototype: object }, names: readonly string[]])[] = [
+  [library.IOLoop, ["timeFunc"] satisfies (keyof library.IOLoop)[]],
+  [library.PeriodicCallback, ["callbackTime", "ioLoop"] satisfies (keyof library.PeriodicCallback)[]],
+  [library.BaseIOStream, ["ioLoop", "maxBufferSize", "readChunkSize", "maxWriteBufferSize"] satisfies (keyof library.BaseIOStream)[]],
+  [library.StreamClosedError, ["realError"] satisfies (keyof library.StreamClosedError)[]],
+];
+
+for (const [{ prototype }, names] of FIELDS) {
+  for (const name of names) {
+    Object.defineProperty(prototype, snakeName(name), {
+      configurable: true,
+      get(this: object): unknown {
+        return Reflect.get(this, name);
+      },
+      set(this: object, value: unknown) {
+        Reflect.set(this, name, value);
+      },
+    });
+  }
+}
+
+const libraryClasses = new Set<unknown>();
+
+for (const value of Object.values(library)) {
+  if (typeof value !== "function" || !("prototype" in value)) continue;
+  // Base classes that are not exported by themselves have members of their own; built-in ones, such as Error, are not ours to rename.
+  for (let each: unknown = value; typeof each === "function" && !isBuiltIn(each); each = Object.getPrototypeOf(each)) {
+    if (libraryClasses.has(each)) break;
+    libraryClasses.add(each);
+    giveOtherNames(each.prototype as object);
+    giveOtherNames(each);
+  }
+}
+onFirstConstruction(adopt);
+
+function isBuiltIn(constructor: object): boolean {
+  return constructor === Function.prototype || Function.prototype.toString.call(constructor).includes("[native code]");
+}
+
+const underOtherNames: Record<string, unknown> = {};
+for (const [name, value] of Object.entries(library)) underOtherNames[snakeName(name)] = value;
+const tornado = underOtherNames as BothNames<typeof library>;
+
+// ---- Exports ----
+
+// Constants, types, errors and whatever has one name in both languages. What follows takes precedence over it.
+export * from "./index.js";
+
+export const {
+  _merge_prefix,
+  access_log,
+  application_log,
+  chain_future,
+  close_descriptor,
+  describe_mask,
+  dummy_executor,
+  future_add_done_callback,
+  future_set_exc_info,
+  future_set_exception_unless_cancelled,
+  future_set_result_unless_cancelled,
+  general_log,
+  has_ipv6,
+  is_future,
+  open_descriptors,
+  read_descriptor,
+  run_on_executor,
+  set_logger,
+  socket,
+  socketpair,
+  wake_loop,
+  write_descriptor,
+} = tornado;
+
+export const BaseIOStream = tornado.BaseIOStream;
+export type BaseIOStream = Both<library.BaseIOStream>;
+export const EPollIOLoop = tornado.EPollIOLoop;
+export type EPollIOLoop = Both<library.EPollIOLoop>;
+export const IOLoop = tornado.IOLoop;
+export type IOLoop = Both<library.IOLoop>;
+export const IOStream = tornado.IOStream;
+export type IOStream = Both<library.IOStream>;
+export const PeriodicCallback = tornado.PeriodicCallback;
+export type PeriodicCallback = Both<library.PeriodicCallback>;
+export const PipeIOStream = tornado.PipeIOStream;
+export type PipeIOStream = Both<library.PipeIOStream>;
+export const PollIOLoop = tornado.PollIOLoop;
+export type PollIOLoop = Both<library.PollIOLoop>;
+export const PosixPollIOLoop = tornado.PosixPollIOLoop;
+export type PosixPollIOLoop = Both<library.PosixPollIOLoop>;
+export const StreamClosedError = tornado.StreamClosedError;
+export type StreamClosedError = Both<library.StreamClosedError>;
+export const Socket = tornado.Socket;
+export type Socket = Both<library.Socket>;
+/** Generic, so the mapping, which would fix its type parameter, is spelt out. */
+export const Future = library.Future as unknown as {
+  new <T>(options?: library.FutureOptions): Future<T>;
+  readonly prototype: library.Future<unknown>;
+};
+export type Future<T> = Both<library.Future<T>>;
