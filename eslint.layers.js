@@ -15,7 +15,6 @@ const everyFolder = [...upToNet, "locks", "queues", "asyncio", "testing"];
 export const layers = {
   log: [],
   names: [],
-  names: [],
   platform: ["names"],
   concurrent: ["log", "names"],
   ssl: ["platform", "names"],
