@@ -82,6 +82,8 @@ export class HandlerTable extends Map<number, Registration> {
     } catch (error) {
       throw isHosted(this.#poller) && isSystemError(error) && error.errno !== undefined ? this.#refusal(error.errno, number) : error;
     }
+    // With it goes what a registration of a file closed since still had to tell the poller.
+    this.#take(number);
     this.set(number, registration);
   }
 

@@ -14,11 +14,13 @@
  */
 import {
   closeDescriptor,
+  EINVAL,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   EPOLL_EVENT_LAYOUT,
+  EPOLLEXCLUSIVE,
   EPOLLET,
   EPOLLIN,
   EPOLLONESHOT,
@@ -106,6 +108,8 @@ export class EPollPoller implements HostedPoller {
   }
 
   rebuild(): void {
+    // While the old set still tells: a number may be that of another file by now, which must not be entered for the old handler.
+    for (const [fd, entry] of this.#entries) if (!this.#isRegistered(fd, entry)) this.#vanish(fd);
     const old = this.#epollFd;
     this.#epollFd = createEpoll();
     closeDescriptor(old);
@@ -162,7 +166,16 @@ export class EPollPoller implements HostedPoller {
   #stillOpen(fd: number, entry: Entry): boolean {
     // MOD would arm an edge-triggered or one-shot entry anew, and neither of them can spin.
     if ((entry.events & (EPOLLET | EPOLLONESHOT)) !== 0) return true;
-    return this.#control(EPOLL_CTL_MOD, fd, entry) >= 0;
+    return this.#isRegistered(fd, entry);
+  }
+
+  /** Whether the kernel's entry for the number is that of the file which has the number now. A MOD that changes nothing tells. */
+  #isRegistered(fd: number, { events, generation }: Entry): boolean {
+    // An exclusive entry cannot be modified: it answers EINVAL where there is one, and ENOENT or EBADF where not, if the mask has not the bit.
+    const exclusive = (events & EPOLLEXCLUSIVE) !== 0;
+    const asked = exclusive ? (events & ~EPOLLEXCLUSIVE) >>> 0 : events;
+    if (this.#control(EPOLL_CTL_MOD, fd, { events: asked, generation }) >= 0) return true;
+    return exclusive && sys.errno() === EINVAL;
   }
 
   #vanish(fd: number): void {
