@@ -218,7 +218,7 @@ describe("coroutine", () => {
       try {
         yield awaited;
       } catch (error) {
-        return error;
+        return error as Error;
       }
       return undefined;
     })();
@@ -236,8 +236,8 @@ describe("coroutine", () => {
     const { manual } = fixture;
     const awaited = new Future<void>();
     let finished = 0;
-    const make = (end: () => unknown): Future<unknown> =>
-      coroutine(function* (): Steps {
+    const make = (end: () => number): Future<unknown> =>
+      coroutine(function* (): Steps<number> {
         yield awaited;
         finished++;
         return end();

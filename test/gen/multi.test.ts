@@ -170,7 +170,7 @@ describe("convertYielded and maybeFuture", () => {
     expect(convertYielded(Object.assign(Object.create(null) as Record<string, Yieldable>, { a: done(1) })).result()).to.deep.equal({
       a: 1,
     });
-    expect([...(convertYielded(new Map([[1, done(2)]])).result())]).to.deep.equal([[1, 2]]);
+    expect([...convertYielded(new Map([[1, done(2)]])).result()]).to.deep.equal([[1, 2]]);
     expect(await convertYielded(Promise.resolve(5))).to.equal(5);
     for (const reason of [undefined, null]) {
       const future = convertYielded(Promise.reject(reason as unknown as Error));
@@ -195,7 +195,7 @@ describe("convertYielded and maybeFuture", () => {
     const own = new Future<number>();
     expect(maybeFuture(own)).to.equal(own);
     expect(maybeFuture(5).result()).to.equal(5);
-    expect(maybeFuture(undefined).result()).to.equal(undefined);
+    expect(maybeFuture<number | undefined>(undefined).result()).to.equal(undefined);
     expect(maybeFuture([own]).result()).to.deep.equal([own]);
     const followed = maybeFuture(Promise.resolve(6));
     expect(followed).to.be.instanceOf(Future);
