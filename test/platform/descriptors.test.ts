@@ -19,7 +19,7 @@ import {
   writeDescriptor,
 } from "../../src/platform/index.js";
 import { injectFault } from "../support/faults.js";
-import { expectError, expectSystemError, ready, systemCallsOf } from "./expectations.js";
+import { expectError, expectSystemError, identity, ready, systemCallsOf } from "./expectations.js";
 
 describe("Descriptors", () => {
   let ends: number[] = [];
@@ -93,10 +93,13 @@ describe("Descriptors", () => {
   it("isOpen and closeDescriptor know a number that is not open", () => {
     const [read] = opened();
     expect(isOpen(read)).to.equal(true);
+    const own = identity(read);
     close(read);
-    expect(isOpen(read)).to.equal(false);
-    expectSystemError(() => closeDescriptor(read), { code: "EBADF", errno: -9, syscall: "close", message: "close EBADF" });
-    expectSystemError(() => readDescriptor(read, Buffer.alloc(1)), { code: "EBADF", syscall: "read" });
+    expect(identity(read)).to.not.equal(own);
+    const never = 999_999;
+    expect(isOpen(never)).to.equal(false);
+    expectSystemError(() => closeDescriptor(never), { code: "EBADF", errno: -9, syscall: "close", message: "close EBADF" });
+    expectSystemError(() => readDescriptor(never, Buffer.alloc(1)), { code: "EBADF", syscall: "read" });
   });
 
   it("a number that can be no descriptor is refused before any system call", () => {

@@ -1,4 +1,5 @@
 /** What the tests of the platform share: errors as values, readiness without the loop, watching all system calls. */
+import { readlinkSync } from "node:fs";
 import { expect } from "chai";
 import { POLLIN, type Socket, type SystemError, sys } from "../../src/platform/index.js";
 
@@ -55,4 +56,13 @@ export function systemCallsOf(action: () => unknown): string[] {
     Object.assign(members, real);
   }
   return made;
+}
+
+/** What a descriptor is, as the kernel calls it ("socket:[8812]"); `undefined` when the number is not open. */
+export function identity(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
 }

@@ -54,6 +54,11 @@ describe("getaddrinfo", () => {
     expectSystemError(() => getaddrinfo("", 80), { code: "ENOTFOUND", syscall: "getaddrinfo", hostname: "" });
     // A C string would end at the NUL: this would answer 127.0.0.1.
     expectSystemError(() => getaddrinfo("127.0.0.1\0.example", 80), { code: "ENOTFOUND", hostname: "127.0.0.1\0.example" });
+    // Nobody is asked about these two: the C libraries differ in what they make of them.
+    const made = systemCallsOf(() => {
+      for (const host of ["", "\0"]) expectSystemError(() => getaddrinfo(host, 80), { code: "ENOTFOUND" });
+    });
+    expect(made).to.deep.equal([]);
     expectSystemError(() => getaddrinfo("127.0.0.1", 80, AF_INET6), { code: "ENOTFOUND", hostname: "127.0.0.1" });
   });
 

@@ -140,6 +140,14 @@ describe("The system-call seam", () => {
     const memory = allocNative(16);
     expect(nativeAllocations()).to.equal(before + 1);
     expect(memory.bytes).to.deep.equal(Buffer.alloc(16));
+    const dirty = Array.from({ length: 50 }, () => allocNative(64));
+    for (const each of dirty) each.bytes.fill(0xff);
+    for (const each of dirty) each.free();
+    // The allocator hands the same pieces out again.
+    for (const each of Array.from({ length: 50 }, () => allocNative(64))) {
+      expect(each.bytes.every((byte) => byte === 0)).to.equal(true);
+      each.free();
+    }
     memory.bytes.write("abc");
     globalThis.gc?.();
     expect(sys.copyString(memory.pointer)).to.equal("abc");
