@@ -1,45 +1,10 @@
 /**
- * Lint rules: typescript-eslint's type-checked strict and stylistic sets, and the import order of docs/design.md (eslint.layers.js).
- * Every rule that is switched off or loosened has its reason beside it.
+ * Lint rules: typescript-eslint's type-checked strict and stylistic sets. Every rule that is switched off or loosened has its reason beside it.
+ * The import order is kept by .dependency-cruiser.js.
  */
-import { readdirSync } from "node:fs";
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
 import eslint from "@eslint/js";
-import { createNodeResolver, importX } from "eslint-plugin-import-x";
 import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
-import { layers, singleFiles } from "./eslint.layers.js";
-
-const pathOf = (part) => (singleFiles.includes(part) ? `./src/${part}.ts` : `./src/${part}`);
-
-const unlisted = readdirSync(new URL("./src", import.meta.url), { withFileTypes: true })
-  .map((entry) => (entry.isDirectory() ? entry.name : basename(entry.name, ".ts")))
-  .filter((part) => !(part in layers));
-if (unlisted.length > 0) throw new Error(`Parts of src/ without a line in eslint.layers.js: ${unlisted.join(", ")}`);
-
-/** One zone for each part and what it must not import. */
-const forbiddenImports = Object.entries(layers)
-  .map(([part, allowed]) => ({
-    target: pathOf(part),
-    from: Object.keys(layers)
-      .filter((other) => other !== part && !allowed.includes(other))
-      .map(pathOf),
-    message: `${part} may import only: ${allowed.join(", ") || "nothing of ours"} (eslint.layers.js).`,
-  }))
-  .filter(({ from }) => from.length > 0);
-
-/** One zone for each folder: from outside, only its index can be imported. */
-const deepImports = Object.keys(layers)
-  .filter((part) => !singleFiles.includes(part))
-  .map((part) => ({
-    target: Object.keys(layers)
-      .filter((other) => other !== part)
-      .map(pathOf),
-    from: `./src/${part}`,
-    except: ["./index.ts"],
-    message: `Import from src/${part}/index.js, the folder's public face.`,
-  }));
 
 export default defineConfig(
   { ignores: [".tmp/", "dist/", "coverage/", "docs/api/", "node_modules/"] },
@@ -48,22 +13,8 @@ export default defineConfig(
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
-    plugins: { "import-x": importX },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
-    settings: {
-      "import-x/parsers": { "@typescript-eslint/parser": [".ts"] },
-      // Imports are written with the extension that runs (`.js`); the file beside it is `.ts`.
-      "import-x/resolver-next": [
-        createNodeResolver({
-          extensions: [".ts", ".js"],
-          extensionAlias: { ".js": [".ts", ".js"] },
-          tsconfig: { configFile: fileURLToPath(new URL("tsconfig.json", import.meta.url)) },
-        }),
-      ],
-    },
     rules: {
-      "import-x/no-cycle": "error",
-      "import-x/no-unresolved": "error",
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/explicit-module-boundary-types": "error",
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
@@ -93,10 +44,6 @@ export default defineConfig(
       // `while (true)` in a read loop that ends on "would block".
       "@typescript-eslint/no-unnecessary-condition": ["error", { allowConstantLoopConditions: true }],
     },
-  },
-  {
-    files: ["src/**/*.ts"],
-    rules: { "import-x/no-restricted-paths": ["error", { basePath: import.meta.dirname, zones: [...forbiddenImports, ...deepImports] }] },
   },
   {
     files: ["test/**/*.ts"],

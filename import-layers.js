@@ -1,5 +1,5 @@
 /**
- * Who may import whom, from the ground up: the list of docs/design.md as data. `eslint.config.js` turns it into rules.
+ * Who may import whom, from the ground up: the list of docs/design.md as data. `.dependency-cruiser.js` turns it into rules.
  *
  * A part is a folder of `src/` or a file directly in it. It may import what is listed for it, always through the other folder's `index.ts`.
  */
