@@ -1,8 +1,20 @@
 /** What the tests of the loop share: running it for a number of polls, and descriptors that are closed with the test. */
+import { expect } from "chai";
 import type { IOLoop, PollIOLoop, Selectable } from "../../src/ioloop/index.js";
-import { closeDescriptor, F_DUPFD_CLOEXEC, isOpen, pipe, readDescriptor, sys, writeDescriptor } from "../../src/platform/index.js";
+import {
+  closeDescriptor,
+  F_DUPFD_CLOEXEC,
+  isOpen,
+  pipe,
+  readDescriptor,
+  sys,
+  type SystemError,
+  writeDescriptor,
+} from "../../src/platform/index.js";
 import { FakePoller } from "../support/fake-poller.js";
 import { makeLoop } from "../support/loop.js";
+import { logRecords } from "../support/log-records.js";
+import { thrown } from "../platform/expectations.js";
 import { Fixtures } from "../platform/fixtures.js";
 
 /** A loop around a fake poller whose clock it uses, at 1000. */
@@ -61,6 +73,11 @@ export class Files extends Fixtures {
     return moved;
   }
 
+  /** Leaves a descriptor alone that somebody else has closed. */
+  forget(fd: number): void {
+    this.#open.delete(fd);
+  }
+
   /** Closes a descriptor now. */
   drop(fd: number): void {
     this.#open.delete(fd);
@@ -101,4 +118,19 @@ export class Owner implements Selectable {
   close(): void {
     this.closed++;
   }
+}
+
+/** Debug records on `general`. */
+export function debugMessages(): string[] {
+  return logRecords()
+    .filter(({ logger, level }) => logger === "general" && level === "debug")
+    .map(({ message }) => message);
+}
+
+/** Expects a system error in Node's form whose message names the argument, its value and the cure. */
+export function expectRefusal(call: () => unknown, syscall: string, code: string, fd: number): void {
+  const error = thrown(call) as SystemError;
+  expect(error).to.include({ code, syscall });
+  expect(error.errno).to.be.lessThan(0);
+  expect(error.message).to.match(new RegExp(`^${syscall} ${code}: fd is ${fd}, which .+: .+`));
 }
