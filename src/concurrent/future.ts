@@ -44,7 +44,12 @@ type State = typeof PENDING | typeof FULFILLED | typeof CANCELLED | typeof FAILE
 
 const BRAND = Symbol.for("ioloop.Future");
 
-/** A native promise with its handles, made when a pending Future is first awaited. Not generic, so that Future stays covariant in T. */
+/**
+ * A native promise with its handles, made when a pending Future is first awaited. Not generic, so that Future stays covariant in T.
+ *
+ * Awaiting a pending Future this way costs 1.6 times what a native promise costs; keeping the reactions ourselves and running them by
+ * queueMicrotask 2.2 times (1.7 and 1.6 against 2.2 and 2.2 on Node 20 and 24), and the async context would be ours to carry as well.
+ */
 class Deferred {
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;

@@ -109,7 +109,7 @@ describe("chainFuture", () => {
 
   it("P36 takes a promise that is rejected with undefined", async () => {
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what other code's promises may do
-    const target = chained(Promise.reject());
+    const target = chained(chained(Promise.reject()));
     const outcome = await target.then(
       () => "fulfilled",
       (reason: unknown) => ({ reason }),
