@@ -128,7 +128,8 @@ for (const kind of ["koffi", "raw"] as const) {
       expectError(() => watchReadable("0" as never, drain, kind), TypeError);
     });
 
-    it("keeps the process alive while it is started, unless unref was called", async () => {
+    it("keeps the process alive while it is started, unless unref was called", async function () {
+      this.timeout(30_000);
       const program = (after: string, milliseconds: number): string => `
         import { pipe, watchReadable, writeDescriptor } from "../src/platform/index.js";
         const [read, write] = pipe();
@@ -177,13 +178,15 @@ describe("The choice of the poll handle", () => {
     return stdout.trim() || (/RangeError: .*/.exec(stderr)?.[0] ?? stderr);
   };
 
-  it("is koffi's by default, and what IOLOOP_POLL_HANDLE says", async () => {
+  it("is koffi's by default, and what IOLOOP_POLL_HANDLE says", async function () {
+    this.timeout(30_000);
     const chosen = await Promise.all([choice(undefined), choice("koffi"), choice("raw"), choice("uv")]);
     expect(chosen.slice(0, 3)).to.deep.equal(["koffi", "koffi", "raw"]);
     expect(chosen[3]).to.match(/RangeError: .*"uv".*koffi or raw/);
   });
 
-  it("a worker has koffi's, on its own loop, and no raw one", async () => {
+  it("a worker has koffi's, on its own loop, and no raw one", async function () {
+    this.timeout(30_000);
     const { stdout, stderr, code } = await runSource(`
       import { isMainThread, Worker } from "node:worker_threads";
       import { closeDescriptor, pipe, watchReadable, writeDescriptor } from "../src/platform/index.js";

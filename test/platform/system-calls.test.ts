@@ -43,7 +43,8 @@ describe("The system-call seam", () => {
     assertSupported("linux", "arm64");
   });
 
-  it("loads koffi at the first call, not when it is imported", async () => {
+  it("loads koffi at the first call, not when it is imported", async function () {
+    this.timeout(30_000);
     const { stdout, stderr } = await runSource(`
       import { createRequire } from "node:module";
       import { sys, Socket, getaddrinfo, watchReadable } from "../src/platform/index.js";
