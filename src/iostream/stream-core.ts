@@ -249,7 +249,8 @@ export abstract class StreamCore {
       // A hang-up may be all that tells of the end of file: a pipe's reading end reports it without READ (S142).
       if (events & (READ | HANG_UP)) this._handleRead();
       if (this.closed()) return;
-      if (events & WRITE) this._handleWrite();
+      // A full pipe whose reader has gone reports the error without WRITE: the write call says which error it is (S180).
+      if (events & WRITE || (events & ERROR && this.writing())) this._handleWrite();
       if (this.closed()) return;
       if (events & ERROR && this._handleError(events)) return;
       this._updateIoState(events);
