@@ -28,8 +28,9 @@ class Chunks implements AsyncIterableIterator<Buffer> {
 
   async next(): Promise<IteratorResult<Buffer, undefined>> {
     if (this.#ended) return { done: true, value: undefined };
+    let step: Future<Buffer> | undefined;
     try {
-      const step = this.#stream.readBytes(this.#size, { partial: true, signal: this.#signal });
+      step = this.#stream.readBytes(this.#size, { partial: true, signal: this.#signal });
       this.#step = step;
       const value = await step;
       return { done: false, value };
@@ -42,7 +43,8 @@ class Chunks implements AsyncIterableIterator<Buffer> {
       }
       throw error;
     } finally {
-      this.#step = undefined;
+      // A second call meanwhile has failed, and the step of the first goes on.
+      if (this.#step === step) this.#step = undefined;
     }
   }
 

@@ -144,7 +144,9 @@ describe("Pipes and subclasses", () => {
       import { isMainThread, parentPort, Worker } from "node:worker_threads";
       import { closeDescriptor, pipe, sys } from "../src/platform/index.js";
       if (isMainThread) {
-        const worker = new Worker(new URL(import.meta.url), { execArgv: ["--import", "tsx"] });
+        // The loader's threads do not inherit it on every Node.
+        const start = 'import("tsx/esm/api").then(({ register }) => { register(); return import(' + JSON.stringify(import.meta.url) + '); })';
+        const worker = new Worker(start, { eval: true });
         worker.on("message", (result) => console.log("write answered", result));
       } else {
         const [readEnd, writeEnd] = pipe();
