@@ -55,6 +55,8 @@ export class PollIOLoop extends IOLoop {
   declare private _host: Host;
   declare private _waiting: boolean;
   declare private _stopPending: boolean;
+  /** In an iteration run by hand. */
+  declare private _stepping: boolean;
   declare private _iterations: number;
   declare private _flushQueued: boolean;
   declare private _wakeHandles: WakeHandles;
@@ -73,7 +75,7 @@ export class PollIOLoop extends IOLoop {
     this._callbacks = new CallbackQueue();
     this._timeouts = new TimeoutHeap();
     this._iterations = 0;
-    this._waiting = this._stopPending = this._flushQueued = false;
+    this._waiting = this._stopPending = this._stepping = this._flushQueued = false;
     this._started = undefined;
     try {
       const turn = (): void => {
@@ -276,11 +278,12 @@ export class PollIOLoop extends IOLoop {
    */
   override runIteration(): void {
     this._checkOpen("runIteration");
-    if (this._running) throw new Error("runIteration() on a running IOLoop: stop() it first, or let it run");
+    if (this._running || this._stepping) throw new Error("runIteration() on a running IOLoop: stop() it first, or let it run");
     withoutContext(() => {
       const outer = current.setExecuting(this);
       const stopPending = this._stopped;
       this._stopped = false;
+      this._stepping = true;
       try {
         if (this._runQueued()) return;
         this._handlers.flush();
@@ -288,6 +291,7 @@ export class PollIOLoop extends IOLoop {
         if (!this._host.wait(0)) throw new Error("runIteration() needs a poller that answers at once, this one returned a promise");
         this._dispatch();
       } finally {
+        this._stepping = false;
         this._stopped = stopPending;
         this._events.clear();
         current.setExecuting(outer);
@@ -473,7 +477,7 @@ export class PollIOLoop extends IOLoop {
    */
   override close(options: boolean | { allFds?: boolean } = false): void {
     if (this._closing) return;
-    if (this._running) throw new Error("close() on a running IOLoop: stop() it and await the promise of start() first");
+    if (this._running || this._stepping) throw new Error("close() on a running IOLoop: stop() it and await the promise of start() first");
     checkKeys(options, ["allFds"], "close()");
     const allFds = typeof options === "boolean" ? options : (options.allFds ?? false);
     this._closing = true;
