@@ -9,10 +9,19 @@ import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 export type Callback<A extends unknown[] = unknown[]> = (...args: A) => unknown;
 
 /** Neither init nor destroy hooks are ours to serve; without this every resource would be tracked for collection while a hook is active. */
-const UNTRACKED = { requireManualDestroy: true } as const;
+export const UNTRACKED = { requireManualDestroy: true } as const;
 
-/** A user's function with its arguments and the async context it was scheduled in: what the callback queue and the timeouts hold. */
-export class BoundCallback extends AsyncResource {
+/** What the loop runs once: the user's function, to name where it fails, and how. */
+export interface Runnable {
+  readonly callback: Callback<never> | undefined;
+  run(): unknown;
+}
+
+/** Most callbacks have no arguments; sharing one array for those makes a queue of a million of them 16 MB smaller. */
+export const NO_ARGUMENTS: readonly unknown[] = [];
+
+/** A user's function with its arguments and the async context it was scheduled in. */
+export class BoundCallback extends AsyncResource implements Runnable {
   readonly callback: Callback<never>;
   readonly args: readonly unknown[];
   /** Link of the callback queue, which is a list of these. */
@@ -21,7 +30,7 @@ export class BoundCallback extends AsyncResource {
   constructor(callback: Callback<never>, args: readonly unknown[]) {
     super("IOLoop.callback", UNTRACKED);
     this.callback = callback;
-    this.args = args;
+    this.args = args.length === 0 ? NO_ARGUMENTS : args;
   }
 
   run(): unknown {
@@ -38,7 +47,7 @@ function callInOwnResource(callback: Callback, args: readonly unknown[]): unknow
 }
 
 /** The same for `spawnCallback` and `addCallbackFromSignal`: runs in the turn's own context, which is none. */
-export class FreeCallback {
+export class FreeCallback implements Runnable {
   readonly callback: Callback<never>;
   readonly args: readonly unknown[];
   next: QueuedCallback | undefined = undefined;
@@ -65,7 +74,7 @@ export class Context extends AsyncResource {
 }
 
 /** The same for a wake handle, whose one context serves every wake. */
-export class ContextCallback {
+export class ContextCallback implements Runnable {
   readonly callback: Callback<never>;
   next: QueuedCallback | undefined = undefined;
   readonly #context: Context;

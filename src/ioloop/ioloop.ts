@@ -12,7 +12,7 @@ import * as platform from "../platform/index.js";
 import { checkCallback, isSystemError, isThenable } from "./checks.js";
 import { type BlockAction, BlockingWatch, type BlockInfo } from "./blocking.js";
 import { type ConfigurableClass, configureFamily, familyOf, implementationNamed, type SavedConfiguration } from "./configurable.js";
-import type { Callback, QueuedCallback } from "./context.js";
+import type { Callback, Runnable } from "./context.js";
 import { currentLoop, getSingleton, setMark, setSingleton } from "./current.js";
 import { checkSeconds, type Deadline, deadlineToSeconds } from "./deadline.js";
 import { type EventCallback, type FileDescriptor, splitFd } from "./handler-table.js";
@@ -439,14 +439,17 @@ export class IOLoop {
   }
 
   /** Runs one callback, looks at what it returns, routes errors. */
-  _runCallback(callback: QueuedCallback): void {
+  _runCallback(runnable: Runnable): void {
+    // Asked for first: a timeout lets go of its function when it runs.
+    const { callback } = runnable;
+    if (callback === undefined) return;
     try {
-      const result = callback.run();
-      if (isThenable(result)) this._discardFutureResult(result, callback.callback);
+      const result = runnable.run();
+      if (isThenable(result)) this._discardFutureResult(result, callback);
     } catch (error) {
-      this._failed(callback.callback, error);
+      this._failed(callback, error);
     }
-    this._blocking?.ran(callback.callback);
+    this._blocking?.ran(callback);
   }
 
   /** Observes an awaitable that `callback` returned, without waiting for it, so that its failure is seen (L64). */

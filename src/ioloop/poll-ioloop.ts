@@ -13,15 +13,7 @@
 import { applicationLog, generalLog } from "../log.js";
 import { CallbackQueue } from "./callbacks.js";
 import { checkCallback, checkKeys, isThenable } from "./checks.js";
-import {
-  BoundCallback,
-  type Callback,
-  Context,
-  ContextCallback,
-  FreeCallback,
-  type QueuedCallback,
-  withoutContext,
-} from "./context.js";
+import { BoundCallback, type Callback, Context, ContextCallback, FreeCallback, type QueuedCallback, withoutContext } from "./context.js";
 import * as current from "./current.js";
 import { checkSeconds } from "./deadline.js";
 import { type EventCallback, type FileDescriptor, HandlerTable, Registration } from "./handler-table.js";
@@ -189,21 +181,18 @@ export class PollIOLoop extends IOLoop {
         if (this.observer !== undefined) this._observe({ type: "callback-run", callback: callback.callback });
         this._runCallback(callback); // (3)
       }
-      for (const timeout of due) this._runTimeout(timeout); // (4)
+      for (const timeout of due) {
+        const { callback } = timeout;
+        if (callback === undefined) continue; // Removed by a callback or timeout of this iteration (L30).
+        if (this.observer !== undefined) this._observe({ type: "timeout-run", timeout, callback });
+        this._runCallback(timeout); // (4)
+      }
     } catch (error) {
       // The loop leaves; the due timeouts that have not run are as good as those that were not due yet.
       for (const timeout of due) if (timeout.callback !== undefined) this._timeouts.push(timeout);
       throw error;
     }
     return this._stopped;
-  }
-
-  private _runTimeout(timeout: _Timeout): void {
-    const { callback } = timeout;
-    if (callback === undefined) return; // Removed by a callback or timeout of this iteration (L30).
-    timeout.callback = undefined;
-    if (this.observer !== undefined) this._observe({ type: "timeout-run", timeout, callback: callback.callback });
-    this._runCallback(callback);
   }
 
   /** (5): with the time that (3) and (4) took. */
@@ -336,7 +325,7 @@ export class PollIOLoop extends IOLoop {
     this._checkOpen("callAt");
     checkSeconds(when, "when");
     checkCallback(callback, "callback");
-    const timeout = this._timeouts.add(when, new BoundCallback(callback, args));
+    const timeout = this._timeouts.add(when, callback, args);
     if (this.observer !== undefined) this._observe({ type: "timeout-added", timeout, deadline: when });
     if (this._waiting && this._timeouts.head() === timeout) this._host.shorten(this._waitLength());
     return timeout;

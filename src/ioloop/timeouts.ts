@@ -1,35 +1,56 @@
 /**
- * Timeouts: a binary heap ordered by (deadline, insertion number), so that equal deadlines run in the order they were added (L26).
+ * Timeouts: a heap ordered by (deadline, insertion number), so that equal deadlines run in the order they were added (L26).
  *
  * Cancelling clears an entry and leaves it where it is: finding it would cost more than carrying it to the top. What that would pile up in
  * a program that cancels nearly all its timeouts, compaction removes (L35-L37).
  */
+import { AsyncResource } from "node:async_hooks";
 import { inspect } from "node:util";
-import type { BoundCallback } from "./context.js";
+import { type Callback, NO_ARGUMENTS, type Runnable, UNTRACKED } from "./context.js";
 
-/** What the timeout methods return: good for `removeTimeout` and nothing else. Tornado's `_Timeout`. */
-export class _Timeout {
+/**
+ * What the timeout methods return: good for `removeTimeout` and nothing else. Tornado's `_Timeout`. It is its own async resource: with a
+ * million of them waiting, most of what a timeout costs is the memory the collector has to look at.
+ */
+export class _Timeout extends AsyncResource implements Runnable {
   readonly deadline: number;
   /** `undefined` once the timeout has run or was removed. */
-  callback: BoundCallback | undefined;
-  readonly #counter: number;
+  callback: Callback<never> | undefined;
+  private _args: readonly unknown[];
+  private readonly _counter: number;
   /** Whether it is in a heap: one that is not has nothing to count as a cancellation. */
   queued = true;
 
-  constructor(deadline: number, callback: BoundCallback, counter: number) {
+  constructor(deadline: number, callback: Callback<never>, args: readonly unknown[], counter: number) {
+    super("IOLoop.timeout", UNTRACKED);
     this.deadline = deadline;
     this.callback = callback;
-    this.#counter = counter;
+    this._args = args.length === 0 ? NO_ARGUMENTS : args;
+    this._counter = counter;
   }
 
   /** The pair timeouts are sorted by. */
   get tdeadline(): readonly [deadline: number, counter: number] {
-    return [this.deadline, this.#counter];
+    return [this.deadline, this._counter];
   }
 
   /** Whether this one runs before `other`. */
   before(other: _Timeout): boolean {
-    return this.deadline < other.deadline || (this.deadline === other.deadline && this.#counter < other.#counter);
+    return this.deadline < other.deadline || (this.deadline === other.deadline && this._counter < other._counter);
+  }
+
+  /** Runs it, which clears it first. */
+  run(): unknown {
+    const args = this._args;
+    return this.runInAsyncScope(this.clear() as Callback, undefined, ...args);
+  }
+
+  /** Lets go of the function and its arguments. */
+  clear(): Callback<never> | undefined {
+    const { callback } = this;
+    this.callback = undefined;
+    this._args = NO_ARGUMENTS;
+    return callback;
   }
 }
 
@@ -45,8 +66,17 @@ export function checkTimeout(timeout: unknown): asserts timeout is TimeoutHandle
 /** Cancelled entries that the heap carries before compaction is considered. */
 const CANCELLATIONS_KEPT = 512;
 
+/** The heap's first room for deadlines. It doubles as it fills. */
+const FIRST_CAPACITY = 64;
+
+/**
+ * The heap. Each entry has four children, and the deadlines stand in an array of their own: on its way down an entry looks at numbers
+ * that lie side by side, half as many times as in a binary heap, and hardly at the timeouts themselves, which are spread over the memory.
+ * Taking one out of a million takes 2.2 µs that way; with two children, and the deadlines in the timeouts alone, 2.9 µs (Node 20).
+ */
 export class TimeoutHeap {
   #entries: _Timeout[] = [];
+  #deadlines = new Float64Array(FIRST_CAPACITY);
 
   /** Entries made so far: each one's insertion number. */
   counter = 0;
@@ -59,16 +89,15 @@ export class TimeoutHeap {
   }
 
   /** A new timeout, in its place. */
-  add(deadline: number, callback: BoundCallback): _Timeout {
-    const timeout = new _Timeout(deadline, callback, this.counter++);
+  add(deadline: number, callback: Callback<never>, args: readonly unknown[]): _Timeout {
+    const timeout = new _Timeout(deadline, callback, args, this.counter++);
     this.push(timeout);
     return timeout;
   }
 
   /** Clears a timeout, in constant time. Whether there was something to clear: one that has run, or is running, has no callback any more. */
   cancel(timeout: _Timeout): boolean {
-    if (timeout.callback === undefined) return false;
-    timeout.callback = undefined;
+    if (timeout.clear() === undefined) return false;
     if (timeout.queued) this.cancellations++;
     return true;
   }
@@ -98,23 +127,30 @@ export class TimeoutHeap {
   push(timeout: _Timeout): void {
     timeout.queued = true;
     const entries = this.#entries;
+    const { deadline } = timeout;
     let index = entries.length;
+    entries.push(timeout);
+    if (index === this.#deadlines.length) this.#grow();
+    const deadlines = this.#deadlines;
     while (index > 0) {
-      const parentIndex = (index - 1) >> 1;
-      const parent = entries[parentIndex] as _Timeout;
-      if (!timeout.before(parent)) break;
-      entries[index] = parent;
-      index = parentIndex;
+      const parent = (index - 1) >> 2;
+      // Later than the parent, or as late and added after it, as everything is that is new: it stays below.
+      if (deadline > (deadlines[parent] as number) || !timeout.before(entries[parent] as _Timeout)) break;
+      deadlines[index] = deadlines[parent] as number;
+      entries[index] = entries[parent] as _Timeout;
+      index = parent;
     }
+    deadlines[index] = deadline;
     entries[index] = timeout;
   }
 
   clear(): void {
     for (const each of this.#entries) {
       each.queued = false;
-      each.callback = undefined;
+      each.clear();
     }
     this.#entries = [];
+    this.#deadlines = new Float64Array(FIRST_CAPACITY);
     this.cancellations = 0;
   }
 
@@ -140,27 +176,40 @@ export class TimeoutHeap {
       else kept.push(each);
     }
     this.#entries = kept;
+    this.#deadlines = Float64Array.from({ length: Math.max(kept.length, FIRST_CAPACITY) }, (_, index) => kept[index]?.deadline ?? 0);
     this.cancellations = 0;
-    for (let index = (kept.length >> 1) - 1; index >= 0; index--) this.#sink(index, kept[index] as _Timeout);
+    for (let index = (kept.length - 2) >> 2; index >= 0; index--) this.#sink(index, kept[index] as _Timeout);
   }
 
+  /** Puts `timeout` in place of the entry at `start`, or below it. */
   #sink(start: number, timeout: _Timeout): void {
     const entries = this.#entries;
-    const length = entries.length;
+    const deadlines = this.#deadlines;
+    const { length } = entries;
     let index = start;
     for (;;) {
-      let childIndex = 2 * index + 1;
-      if (childIndex >= length) break;
-      let child = entries[childIndex] as _Timeout;
-      const right = entries[childIndex + 1];
-      if (right?.before(child)) {
-        child = right;
-        childIndex++;
+      const first = 4 * index + 1;
+      if (first >= length) break;
+      const end = Math.min(first + 4, length);
+      let least = first;
+      for (let child = first + 1; child < end; child++) {
+        const deadline = deadlines[child] as number;
+        const leastDeadline = deadlines[least] as number;
+        if (deadline > leastDeadline) continue;
+        if (deadline < leastDeadline || (entries[child] as _Timeout).before(entries[least] as _Timeout)) least = child;
       }
-      if (timeout.before(child)) break;
-      entries[index] = child;
-      index = childIndex;
+      if (timeout.deadline < (deadlines[least] as number) || timeout.before(entries[least] as _Timeout)) break;
+      deadlines[index] = deadlines[least] as number;
+      entries[index] = entries[least] as _Timeout;
+      index = least;
     }
+    deadlines[index] = timeout.deadline;
     entries[index] = timeout;
+  }
+
+  #grow(): void {
+    const deadlines = new Float64Array(2 * this.#deadlines.length);
+    deadlines.set(this.#deadlines);
+    this.#deadlines = deadlines;
   }
 }
