@@ -61,7 +61,8 @@ async function pull(stream: BaseIOStream, controller: ReadableByteStreamControll
       const count = await stream.readInto(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), { partial: true });
       request.respond(count);
     } else {
-      controller.enqueue(await stream.readBytes(stream.readChunkSize, { partial: true }));
+      // A copy in memory of its own: enqueue() detaches the chunk's ArrayBuffer, and a small Buffer shares that with all others of Node's pool.
+      controller.enqueue(new Uint8Array(await stream.readBytes(stream.readChunkSize, { partial: true })));
     }
   } catch (error) {
     if (!(error instanceof StreamClosedError) || error.realError !== undefined) throw error;
