@@ -34,7 +34,8 @@ const WORKER = new URL(import.meta.url.endsWith(".ts") ? "./thread-worker.ts" : 
  * variables around it do not travel and are a ReferenceError there, `this` is undefined. `SharedArrayBuffer`s are shared. What it returns is
  * awaited in the thread and travels back the same way; an error keeps its name, message, stack, cause and further properties such as `code`.
  *
- * Threads are started on demand, go after ten idle seconds, and do not keep the process alive unless they are working.
+ * Threads are started on demand, go after ten idle seconds, and do not keep the process alive unless they are working. What a function has
+ * left running (a timer, a file it has not awaited) goes on between calls and ends with the thread.
  *
  * Python: `concurrent.futures.ThreadPoolExecutor`.
  *

@@ -14,8 +14,9 @@ export function openDescriptors(): Descriptors {
   for (const name of readdirSync("/proc/self/fd")) {
     try {
       const what = readlinkSync(`/proc/self/fd/${name}`);
-      // tsx looks through its cache while the first tests run, the longer the busier the machine.
-      if (!/\/tsx-\d+(\/|$)/.test(what)) found.set(Number(name), what);
+      // tsx looks through its cache while the first tests run, the longer the busier the machine; and a thread that ends while tsx is loading
+      // a part of itself leaves that file open.
+      if (!/\/tsx-\d+(\/|$)|\/node_modules\/tsx\//.test(what)) found.set(Number(name), what);
     } catch {
       // The directory's own descriptor, closed by now, or one that a thread of Node's closed meanwhile.
     }
