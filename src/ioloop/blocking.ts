@@ -2,6 +2,7 @@
  * The blocking thresholds: Tornado's `set_blocking_log_threshold` and `set_blocking_signal_threshold`, which it had until 5.1 and did with
  * SIGALRM. JavaScript cannot interrupt itself, so what took too long is reported when it is over.
  */
+import { applicationLog } from "../log.js";
 
 /** What the action of a blocking threshold is told. */
 export interface BlockInfo {
@@ -62,6 +63,11 @@ export class BlockingWatch {
     if (busy <= this.threshold) return;
     this.#reported = true;
     const stack = `${callback.name || "<anonymous>"}: ${Function.prototype.toString.call(callback).slice(0, SOURCE_SHOWN)}`;
-    this.#action({ threshold: this.threshold, seconds: busy, callback, stack });
+    try {
+      this.#action({ threshold: this.threshold, seconds: busy, callback, stack });
+    } catch (error) {
+      // It only watches: the run is not its business.
+      applicationLog.error("The action of a blocking threshold failed", error);
+    }
   }
 }

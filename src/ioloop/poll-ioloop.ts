@@ -282,6 +282,7 @@ export class PollIOLoop extends IOLoop {
       } finally {
         this._stepping = false;
         this._stopped = stopPending;
+        this._blocking?.left();
         this._events.clear();
         current.setExecuting(outer);
       }
