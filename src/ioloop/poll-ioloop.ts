@@ -140,7 +140,9 @@ export class PollIOLoop extends IOLoop {
     const dispatched = this._dispatch();
     const now = this._timeouts.length > 0 ? this.time() : -Infinity;
     if (dispatched && this._hasWork(now)) this._host.wake();
-    else this._iterate(now);
+    // After a dispatch nothing will run before the next wait, so `now` still holds; by a second reading a timeout could be due meanwhile, and
+    // its wait of 0 would bring a second dispatch into this turn (H4).
+    else this._iterate(now, dispatched ? now : undefined);
   }
 
   /** Whether (1) to (6) would do anything. */
@@ -153,9 +155,9 @@ export class PollIOLoop extends IOLoop {
   // ---- One iteration ----
 
   /** (1) to (7); and (8), where the answer of the poll is there at once. `now` is what the clock showed, if it was just read. */
-  private _iterate(now?: number): void {
+  private _iterate(now?: number, after?: number): void {
     const stopped = this._runQueued(now);
-    const wait = this._waitLength(); // (5)
+    const wait = this._waitLength(after); // (5)
     if (stopped) {
       this._leave(); // (6)
       return;
@@ -192,15 +194,16 @@ export class PollIOLoop extends IOLoop {
       for (const timeout of due) if (timeout.callback !== undefined) this._timeouts.push(timeout);
       throw error;
     }
+    if (this._stopped && this.observer !== undefined) this._observe({ type: "iteration-end", iteration: this._iterations });
     return this._stopped;
   }
 
   /** (5): with the time that (3) and (4) took. */
-  private _waitLength(): number {
+  private _waitLength(now?: number): number {
     if (this._callbacks.length > 0) return 0;
     const head = this._timeouts.head();
     if (head === undefined) return _POLL_TIMEOUT;
-    return Math.min(Math.max(head.deadline - this.time(), 0), _POLL_TIMEOUT);
+    return Math.min(Math.max(head.deadline - (now ?? this.time()), 0), _POLL_TIMEOUT);
   }
 
   /** (8): whether anything was ready. */
