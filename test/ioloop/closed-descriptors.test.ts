@@ -157,6 +157,25 @@ eachCombination((_, makeCombinedLoop) => {
       loop.removeHandler(number);
     });
 
+    it("L47 L55 does not give an event of the batch to a file that was closed and followed by another within it", async () => {
+      const pipes = [files.fullPipe(), files.fullPipe()];
+      const [fresh] = files.pipe();
+      const ran: string[] = [];
+      const handler = (fd: number): void => {
+        ran.push("old");
+        loop.removeHandler(fd);
+        // The other one of the batch, without a removeHandler().
+        const [[other] = [-1]] = pipes.filter(([reader]) => reader !== fd);
+        files.drop(other);
+        files.moveTo(fresh, other);
+        loop.addHandler(other, () => ran.push("new"), READ);
+      };
+      for (const [reader] of pipes) loop.addHandler(reader, handler, READ);
+      await runPolls(loop, 3);
+      expect(ran).to.deep.equal(["old"]);
+      for (const [reader] of pipes) loop.removeHandler(reader);
+    });
+
     it("L55 gives at most a few events of another file that got the number and was never registered", async () => {
       const [reader] = files.pipe();
       files.dup(reader);
