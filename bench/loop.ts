@@ -99,7 +99,7 @@ const ourTimeouts: Variant = {
       };
       const handles = [];
       for (const delay of delays()) handles.push(loop.callLater(delay / 1000, callback));
-      for (let index = 0; index < MILLION; index += 2) loop.removeTimeout(handles[index]!);
+      for (const [index, handle] of handles.entries()) if (index % 2 === 0) loop.removeTimeout(handle);
       await loop.start();
     }),
 };
@@ -116,7 +116,7 @@ const nodeTimeouts: Variant = {
           };
           const handles = [];
           for (const delay of delays()) handles.push(setTimeout(callback, delay));
-          for (let index = 0; index < MILLION; index += 2) clearTimeout(handles[index]);
+          for (const [index, handle] of handles.entries()) if (index % 2 === 0) clearTimeout(handle);
         }),
     ),
 };
@@ -175,7 +175,7 @@ function nodeEvents(count: number): Variant {
         () =>
           new Promise((resolve) => {
             for (const [index, socket] of accepted.entries()) {
-              const client = clients[index]!;
+              const client = clients[index] as NodeSocket;
               socket.on("data", () => {
                 if (--left === 0) resolve();
                 else if (left > 0) client.write(byte);

@@ -19,6 +19,29 @@ export {
   type ThreadPoolExecutorOptions,
   TimeoutError,
 } from "./concurrent/index.js";
+export {
+  BadYieldError,
+  convertYielded,
+  coroutine,
+  type ErrorClass,
+  type EventWaitOptions,
+  isCoroutineFunction,
+  maybeFuture,
+  moment,
+  Multi,
+  multi,
+  multiFuture,
+  type MultiOptions,
+  type QuietExceptions,
+  Return,
+  sleep,
+  type WaitOptions,
+  WaitIterator,
+  withTimeout,
+  type WithTimeoutOptions,
+  type Yieldable,
+  type Yielded,
+} from "./gen/index.js";
 export * from "./iostream/index.js";
 export {
   type BlockInfo,
@@ -53,7 +76,9 @@ export {
   type WakeToken,
   WRITE,
 } from "./ioloop/index.js";
+export * from "./locks/index.js";
 export { accessLog, applicationLog, generalLog, type Logger, type LoggerName, type LogLevel, type LogSink, setLogger } from "./log.js";
+export * from "./queues/index.js";
 export {
   type Address,
   type AddrInfo,

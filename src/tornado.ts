@@ -170,6 +170,7 @@ export const {
   access_log,
   application_log,
   chain_future,
+  convert_yielded,
   close_descriptor,
   describe_mask,
   dummy_executor,
@@ -179,7 +180,10 @@ export const {
   future_set_result_unless_cancelled,
   general_log,
   has_ipv6,
+  is_coroutine_function,
   is_future,
+  maybe_future,
+  multi_future,
   open_descriptors,
   read_descriptor,
   run_on_executor,
@@ -187,6 +191,7 @@ export const {
   socket,
   socketpair,
   wake_loop,
+  with_timeout,
   write_descriptor,
 } = tornado;
 
@@ -210,9 +215,31 @@ export const StreamClosedError = tornado.StreamClosedError;
 export type StreamClosedError = Both<library.StreamClosedError>;
 export const Socket = tornado.Socket;
 export type Socket = Both<library.Socket>;
-/** Generic, so the mapping, which would fix its type parameter, is spelt out. */
-export const Future = library.Future as unknown as {
-  new <T>(options?: library.FutureOptions): Future<T>;
-  readonly prototype: library.Future<unknown>;
-};
+export const Condition = tornado.Condition;
+export type Condition = Both<library.Condition>;
+export const Event = tornado.Event;
+export type Event = Both<library.Event>;
+export const Lock = tornado.Lock;
+export type Lock = Both<library.Lock>;
+export const Semaphore = tornado.Semaphore;
+export type Semaphore = Both<library.Semaphore>;
+export const BoundedSemaphore = tornado.BoundedSemaphore;
+export type BoundedSemaphore = Both<library.BoundedSemaphore>;
+/** Generic classes: the mapping, which would fix their type parameter, is spelt out. */
+interface GenericClass<C> {
+  readonly prototype: C;
+}
+export const Future = library.Future as unknown as GenericClass<Future<unknown>> & (new <T>(options?: library.FutureOptions) => Future<T>);
 export type Future<T> = Both<library.Future<T>>;
+export const Queue = library.Queue as unknown as GenericClass<Queue<unknown>> & (new <T>(maxsize?: number) => Queue<T>);
+export type Queue<T> = Both<library.Queue<T>>;
+export const LifoQueue = library.LifoQueue as unknown as GenericClass<LifoQueue<unknown>> & (new <T>(maxsize?: number) => LifoQueue<T>);
+export type LifoQueue<T> = Both<library.LifoQueue<T>>;
+export const PriorityQueue = library.PriorityQueue as unknown as GenericClass<PriorityQueue<unknown>> &
+  (new <T>(maxsize?: number, options?: library.PriorityQueueOptions<T>) => PriorityQueue<T>);
+export type PriorityQueue<T> = Both<library.PriorityQueue<T>>;
+export const WaitIterator = library.WaitIterator as unknown as GenericClass<WaitIterator<unknown>> & {
+  new <T>(...futures: readonly PromiseLike<T>[]): WaitIterator<T>;
+  new <T>(byKey: Readonly<Record<string, PromiseLike<T>>>): WaitIterator<T>;
+};
+export type WaitIterator<T> = Both<library.WaitIterator<T>>;

@@ -69,7 +69,7 @@ export class Context extends AsyncResource {
   }
 
   call(callback: Callback<never>, ...args: unknown[]): unknown {
-    return this.runInAsyncScope(callInOwnResource, undefined, callback as Callback, args);
+    return this.runInAsyncScope(callInOwnResource, undefined, callback, args);
   }
 }
 
