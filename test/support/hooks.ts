@@ -5,6 +5,7 @@
  * counts as the test's. What a suite opens in `before` is checked when everything has run. A finding fails the test that left it and the
  * run goes on.
  */
+import { readFileSync } from "node:fs";
 import type { RootHookObject } from "mocha";
 import sinon from "sinon";
 import { ffiCallbacks, nativeAllocations } from "../../src/platform/index.js";
@@ -24,6 +25,7 @@ interface Snapshot {
   readonly listeners: Counts;
   readonly resources: Counts;
   readonly native: Counts;
+  readonly ignoredSignals: string;
 }
 
 let baseline: Snapshot;
@@ -53,6 +55,11 @@ function nativeObjects(): Counts {
   ]);
 }
 
+/** Signals this process ignores, as a mask. Taking off the last listener of SIGPIPE puts the default in place of Node's own SIG_IGN. */
+function ignoredSignals(): string {
+  return /^SigIgn:\s*(\w+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "";
+}
+
 function grown(earlier: Counts, later: Counts): string[] {
   return [...later]
     .filter(([key, count]) => count > (earlier.get(key) ?? 0))
@@ -66,7 +73,13 @@ function shrunk(earlier: Counts, later: Counts): string[] {
 }
 
 function takeSnapshot(): Snapshot {
-  return { descriptors: openDescriptors(), listeners: processListeners(), resources: nodeResources(), native: nativeObjects() };
+  return {
+    descriptors: openDescriptors(),
+    listeners: processListeners(),
+    resources: nodeResources(),
+    native: nativeObjects(),
+    ignoredSignals: ignoredSignals(),
+  };
 }
 
 /** What is there now and was not at `earlier`, one line each. */
@@ -79,6 +92,9 @@ function leftovers(earlier: Snapshot): string[] {
     ...grown(earlier.listeners, now.listeners).map((what) => `process listeners left, ${what}`),
     ...shrunk(earlier.listeners, now.listeners).map((what) => `process listeners lost, ${what}`),
     ...grown(earlier.native, now.native).map((what) => `native objects left, ${what}`),
+    ...(now.ignoredSignals === earlier.ignoredSignals
+      ? []
+      : [`signals ignored: mask ${earlier.ignoredSignals} before, ${now.ignoredSignals} after (a listener of SIGPIPE taken off?)`]),
     ...grown(earlier.resources, now.resources).map((what) => `keeps the process alive, ${what}`),
   ];
 }
