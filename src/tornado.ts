@@ -59,13 +59,14 @@ type IsGeneric<A extends unknown[], R> = unknown extends A[number]
     : false;
 
 /** A class of the library: `new` gives an object with both names, and it can be extended. */
-type BothClass<C extends abstract new (...args: never) => unknown> = OtherNames<C, Overridable> &
-  Pick<C, Exclude<keyof C, "prototype">> & {
-    // Generic, so that only `new` sees it: an extends clause without type arguments takes the signatures without type parameters.
-    new <_Made>(...args: ConstructorParameters<C>): Both<InstanceType<C>>;
-    new (...args: ConstructorParameters<C>): InstanceType<C> & OtherNames<InstanceType<C>, Overridable>;
-    readonly prototype: InstanceType<C>;
-  };
+type BothClass<C extends abstract new (...args: never) => unknown> = OtherNames<C, Overridable> & {
+  [K in Exclude<keyof C, "prototype">]: Results<C[K]>;
+} & {
+  // Generic, so that only `new` sees it: an extends clause without type arguments takes the signatures without type parameters.
+  new <_Made>(...args: ConstructorParameters<C>): Both<InstanceType<C>>;
+  new (...args: ConstructorParameters<C>): InstanceType<C> & OtherNames<InstanceType<C>, Overridable>;
+  readonly prototype: InstanceType<C>;
+};
 
 type BothNames<M> = {
   [K in keyof M as K extends string ? SnakeName<K> : K]: M[K] extends abstract new (...args: never) => unknown
