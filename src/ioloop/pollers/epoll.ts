@@ -7,6 +7,8 @@
  * - Once the number is closed, EPOLL_CTL_DEL answers EBADF, and if the number is in use again it would speak of another file. The old
  *   entry cannot be named any more, and level-triggered it fires for ever: Node's own loop, which watches our epoll descriptor, then
  *   turns 180,000 times in half a second.
+ * - A set that is watched itself, as ours is by Node's loop, may hold one open file (under as many numbers) 500 times; with more, watching it
+ *   answers EINVAL (path_limits in the kernel's fs/eventpoll.c).
  * - What an entry returns is the eight bytes that were given with it, whatever has become of the number.
  *
  * Therefore: the eight bytes hold the number *and* a generation, so that an event of an old registration is recognised; a descriptor that
