@@ -32,12 +32,14 @@ type Method = (this: unknown, ...args: unknown[]) => unknown;
  * plain value is wrapped as a field:
  *
  * @example
+ * ```ts
  * class Hasher {
  *   readonly executor = dummyExecutor;
  *   @runOnExecutor
  *   async hash(text: string): Promise<string> { ... }
  *   readonly size = runOnExecutor(function (this: Hasher, text: string) { return text.length; }); // (text) => Future<number>
  * }
+ * ```
  *
  * The forms: `@runOnExecutor`, `@runOnExecutor()`, `@runOnExecutor({ executor, ioLoop })`, `runOnExecutor(fn)`, `runOnExecutor(options)(fn)`.
  *
