@@ -26,7 +26,17 @@ describe("User callbacks of streams", () => {
       reader.readUntilClose(note("until close"));
       expect(seen).to.deep.equal([]);
       await until(() => seen.includes("closed"));
-      expect(seen.filter((name) => name !== "writer closed")).to.deep.equal(["until", "bytes", "into", "regex", "chunk", "streamed", "write", "until close", "closed"]);
+      expect(seen.filter((name) => name !== "writer closed")).to.deep.equal([
+        "until",
+        "bytes",
+        "into",
+        "regex",
+        "chunk",
+        "streamed",
+        "write",
+        "until close",
+        "closed",
+      ]);
     });
 
     it("S74 they run in the order in which the operations completed", async ({ pair, until }) => {

@@ -255,7 +255,9 @@ describe("connect", () => {
         stream.setCloseCallback(() => closed++);
         const error = (await failure(stream.connect(["does-not-exist.invalid", 80]))) as StreamClosedError;
         expect(error).to.be.instanceOf(StreamClosedError);
-        expect(error.realError).to.have.property("code").that.matches(/^(ENOTFOUND|EAI_)/);
+        expect(error.realError)
+          .to.have.property("code")
+          .that.matches(/^(ENOTFOUND|EAI_)/);
         await test.until(() => closed === 1);
       });
 

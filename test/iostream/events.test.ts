@@ -14,7 +14,11 @@ const ALL = READ | WRITE | ERROR;
 
 /** Calls of the loop for one stream. */
 function watchLoop(loop: PollIOLoop): { added: sinon.SinonSpy; updated: sinon.SinonSpy; removed: sinon.SinonSpy } {
-  return { added: sinon.spy(loop, "_addBareHandler"), updated: sinon.spy(loop, "updateHandler"), removed: sinon.spy(loop, "removeHandler") };
+  return {
+    added: sinon.spy(loop, "_addBareHandler"),
+    updated: sinon.spy(loop, "updateHandler"),
+    removed: sinon.spy(loop, "removeHandler"),
+  };
 }
 
 describe("Event dispatch of streams", () => {
@@ -229,7 +233,9 @@ describe("Event dispatch of streams", () => {
         await turns();
         sendRaw(writer, Buffer.alloc(1500, "k"));
         reset(writer);
-        expect(await failure(read)).to.have.property("realError").that.includes({ code: "ECONNRESET" });
+        expect(await failure(read))
+          .to.have.property("realError")
+          .that.includes({ code: "ECONNRESET" });
         expect(await reader.readBytes(1500)).to.have.length(1500);
         const whole = pair({ readChunkSize: 100 });
         const satisfied = whole.reader.readBytes(1500);

@@ -150,7 +150,7 @@ async function run(kind: Kind, combination: Combination, body: (test: StreamTest
       }
     },
     async until(condition) {
-      for (const start = performance.now(); !condition(); ) {
+      for (const start = performance.now(); !condition();) {
         if (performance.now() - start > 4000) throw new Error(`Did not come true in time: ${String(condition)}`);
         await test.turns();
       }

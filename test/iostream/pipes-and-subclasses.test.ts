@@ -1,14 +1,7 @@
 /** 2.P: pipes, subclasses, and the write queue. */
 import { expect } from "chai";
-import type {
-  StreamClosedError} from "../../src/iostream/index.js";
-import {
-  _mergePrefix,
-  _StreamBuffer,
-  BaseIOStream,
-  PipeIOStream,
-  type StreamOptions,
-} from "../../src/iostream/index.js";
+import type { StreamClosedError } from "../../src/iostream/index.js";
+import { _mergePrefix, _StreamBuffer, BaseIOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
 import { closeDescriptor, pipe, readDescriptor, writeDescriptor } from "../../src/platform/index.js";
 import { runSource } from "../support/child.js";
 import { makeLoop } from "../support/loop.js";

@@ -170,7 +170,7 @@ describe("readInto", () => {
         const gotHash = createHash("sha1");
         const total = 1_000_000;
         const sending = (async () => {
-          for (let left = total; left > 0; ) {
+          for (let left = total; left > 0;) {
             const piece = Buffer.alloc(Math.min(left, 1 + random(1000)));
             for (let i = 0; i < piece.length; i++) piece[i] = random(256);
             sentHash.update(piece);
@@ -178,7 +178,7 @@ describe("readInto", () => {
             await writer.write(piece);
           }
         })();
-        for (let left = total; left > 0; ) {
+        for (let left = total; left > 0;) {
           const count = Math.min(left, 1 + random(1000));
           if (random(2) === 0) {
             gotHash.update(await reader.readBytes(count));

@@ -126,7 +126,9 @@ describe("readUntilClose", () => {
         const { reader } = pair();
         const fd = reader.fileno();
         using fault = injectFault(kind.socket ? "recv" : "read", { errno: "EIO", when: (n: number) => n === fd });
-        expect(thrown(() => reader.readUntilClose(callback as never))).to.include({ code: "EIO" }).and.to.equal(reader.error);
+        expect(thrown(() => reader.readUntilClose(callback as never)))
+          .to.include({ code: "EIO" })
+          .and.to.equal(reader.error);
         expect(fault.injected).to.equal(1);
         expect([reader.closed(), reader.reading()]).to.deep.equal([true, false]);
         await turns();

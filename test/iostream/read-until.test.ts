@@ -145,7 +145,9 @@ describe("readUntil", () => {
         const waiting = read(reader, 50);
         sendRaw(writer, "abc");
         writer.close();
-        expect(await failure(waiting)).to.be.instanceOf(StreamClosedError).and.to.have.property("realError", undefined);
+        expect(await failure(waiting))
+          .to.be.instanceOf(StreamClosedError)
+          .and.to.have.property("realError", undefined);
       });
 
       it(`S34${also} the limit dies with its read`, async ({ pair }) => {

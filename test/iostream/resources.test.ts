@@ -9,7 +9,10 @@ declare const gc: () => void;
 describe("Resources of streams", () => {
   eachStream(
     (it) => {
-      it("S185 1000 rounds of connecting, exchanging, closing, of refusals and timed-out reads leave nothing open", async ({ loop, turns }) => {
+      it("S185 1000 rounds of connecting, exchanging, closing, of refusals and timed-out reads leave nothing open", async ({
+        loop,
+        turns,
+      }) => {
         const [listener, port] = listenTcp();
         const [unused, nobody] = listenTcp();
         unused.close();
