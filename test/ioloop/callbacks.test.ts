@@ -6,6 +6,7 @@ import { IOLoop, PeriodicCallback, type Callback, type PollIOLoop } from "../../
 import { expectError, thrown } from "../platform/expectations.js";
 import { eachCombination } from "../support/combinations.js";
 import { makeFakeLoop } from "./driving.js";
+import { untilWaiting } from "./waiting.js";
 
 /** The three methods that put a callback into the queue. */
 const ways = ["addCallback", "spawnCallback", "addCallbackFromSignal"] as const;
@@ -318,15 +319,14 @@ eachCombination((_, makeCombinedLoop) => {
       const log: number[] = [];
       loop.addCallback(() => log.push(1));
       loop.addCallback(() => log.push(2));
-      // A Node timer: by now the loop waits, for an hour.
-      setTimeout(() => {
-        log.push(loop.statistics().waiting ? 3 : NaN);
-        loop.addCallback(() => log.push(4));
-        loop.spawnCallback(() => log.push(5));
-        loop.addCallbackFromSignal(() => log.push(6));
-        loop.addCallback(loop.stop);
-      }, 5);
-      await loop.start();
+      const ended = loop.start();
+      await untilWaiting(loop);
+      log.push(3);
+      loop.addCallback(() => log.push(4));
+      loop.spawnCallback(() => log.push(5));
+      loop.addCallbackFromSignal(() => log.push(6));
+      loop.addCallback(loop.stop);
+      await ended;
       expect(log).to.deep.equal([1, 2, 3, 4, 5, 6]);
     });
 
