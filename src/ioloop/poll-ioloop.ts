@@ -75,7 +75,7 @@ export class PollIOLoop extends IOLoop {
       };
       this._waker = new Waker();
       this._wakeHandles = new WakeHandles(this._waker);
-      this._host = makeHost(this._impl, options.host, turn, this._waker);
+      this._host = makeHost(this._impl, options.host, turn, this._waker, this._events);
       this._register(this._waker, () => this._woken(), READ, false);
     } catch (error) {
       (this._waker as Waker | undefined)?.close();

@@ -12,19 +12,24 @@ import { TurnTimer } from "./turn-timer.js";
 /** A timer that never matters but for keeping the process alive: its period is Node's longest. */
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
-type Answer = { readonly pairs: Pairs } | { readonly error: unknown };
+interface Failure {
+  readonly error: unknown;
+}
 
 export class DirectHost implements Host {
   readonly #poller: Poller;
   readonly #waker: Waker;
   readonly #timer: TurnTimer;
+  /** The loop's own batch: what is removed between an answer and its dispatch leaves it there (H13). */
+  readonly #ready: Map<number, number>;
   #keepAlive: NodeJS.Timeout | undefined;
-  #answer: Answer | undefined;
+  #failure: Failure | undefined;
   #pending = false;
   #stopped: (() => void) | undefined;
 
-  constructor(poller: Poller, turn: () => void, waker: Waker) {
+  constructor(poller: Poller, turn: () => void, waker: Waker, ready: Map<number, number>) {
     this.#poller = poller;
+    this.#ready = ready;
     this.#waker = waker;
     this.#timer = new TurnTimer(turn);
   }
@@ -39,31 +44,34 @@ export class DirectHost implements Host {
     try {
       answer = this.#poller.poll(seconds);
     } catch (error) {
-      this.#answer = { error };
+      this.#failure = { error };
       return true;
     }
     if (!isThenable(answer)) {
-      this.#answer = { pairs: answer };
+      this.#take(answer);
       return true;
     }
     this.#pending = true;
     answer.then(
       (pairs) => {
-        this.#answered({ pairs });
+        this.#answered(() => {
+          this.#take(pairs);
+        });
       },
       (error: unknown) => {
-        this.#answered({ error });
+        this.#answered(() => {
+          this.#failure = { error };
+        });
       },
     );
     return false;
   }
 
-  collect(ready: Map<number, number>): readonly number[] {
-    const answer = this.#answer;
-    this.#answer = undefined;
-    if (answer === undefined) return [];
-    if ("error" in answer) throw answer.error;
-    for (const [fd, events] of answer.pairs) ready.set(fd, events);
+  /** What is ready went into the batch when the answer came. */
+  collect(): readonly number[] {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
     return [];
   }
 
@@ -83,6 +91,7 @@ export class DirectHost implements Host {
   stop(stopped: () => void): void {
     clearInterval(this.#keepAlive);
     this.#keepAlive = undefined;
+    this.#failure = undefined;
     this.#timer.cancel();
     if (!this.#pending) {
       stopped();
@@ -94,17 +103,25 @@ export class DirectHost implements Host {
   }
 
   close(): void {
-    this.#answer = undefined;
+    // It owns nothing: the poller is closed by the loop.
   }
 
-  #answered(answer: Answer): void {
+  #take(pairs: Pairs): void {
+    try {
+      for (const [fd, events] of pairs) this.#ready.set(fd, events);
+    } catch (error) {
+      this.#failure = { error };
+    }
+  }
+
+  #answered(take: () => void): void {
     this.#pending = false;
     if (this.#stopped !== undefined) {
       this.#stopped();
       this.#stopped = undefined;
       return;
     }
-    this.#answer = answer;
+    take();
     this.#timer.soonFromOutside();
   }
 }

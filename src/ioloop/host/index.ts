@@ -11,12 +11,18 @@ import { UvPollHost } from "./uv-poll.js";
 export type { Host, HostName } from "./host.js";
 
 /**
- * The host for a poller: the one forced by the option, else by the environment where it can work, else the best that can.
+ * The host for a poller and the loop's batch `ready`: the one forced by the option, else by the environment where it can work, else the best that can.
  *
  * @throws RangeError for an unknown name, and for a forced host that cannot work with this poller or in this thread
  */
-export function makeHost(poller: Poller, forced: string | undefined, turn: () => void, waker: Waker): Host {
-  if (!isHosted(poller)) return new DirectHost(poller, turn, waker);
+export function makeHost(
+  poller: Poller,
+  forced: string | undefined,
+  turn: () => void,
+  waker: Waker,
+  ready: Map<number, number>,
+): Host {
+  if (!isHosted(poller)) return new DirectHost(poller, turn, waker, ready);
   const watchable = poller.fileno !== undefined && isMainThread;
   switch (checkName("host", forced) ?? checkName("IOLOOP_HOST", process.env["IOLOOP_HOST"])) {
     case "thread-pool":
