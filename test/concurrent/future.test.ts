@@ -357,7 +357,6 @@ describe("Future", () => {
       expect(await Promise.allSettled([failed()])).to.deep.equal([{ status: "rejected", reason: boom }]);
       expect(await Promise.resolve(finished(3))).to.equal(3);
       const seen: number[] = [];
-      // eslint-disable-next-line @typescript-eslint/await-thenable -- each element is awaited, which is what is shown
       for await (const value of [finished(4), finished(5)]) seen.push(value);
       expect(seen).to.deep.equal([4, 5]);
     });

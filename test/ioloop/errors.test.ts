@@ -492,7 +492,7 @@ describe("IOLoop: bad input", () => {
       const closed = files.dup(files.pipe()[0], 900);
       files.drop(closed);
       await refuses(loop, () => loop.addHandler(closed, handler, IOLoop.READ), Error, "EBADF", String(closed));
-      await refuses(loop, () => loop.addHandler(1_000_000, handler, IOLoop.READ), Error, "EBADF", "1000000");
+      await refuses(loop, () => loop.addHandler(1_000_000, handler, IOLoop.READ), Error, "EBADF", "fd is 1000000", "open descriptor");
       await refuses(loop, () => loop.updateHandler(closed, IOLoop.READ), Error, "EBADF", String(closed));
       expect(handler.callCount).to.equal(0);
     });
@@ -503,7 +503,7 @@ describe("IOLoop: bad input", () => {
       const first = sinon.spy(() => drain(ready));
       const second = sinon.spy();
       loop.addHandler(ready, first, IOLoop.READ);
-      await refuses(loop, () => loop.addHandler(ready, second, IOLoop.READ), Error, "EEXIST", String(ready));
+      await refuses(loop, () => loop.addHandler(ready, second, IOLoop.READ), Error, "EEXIST", String(ready), "updateHandler()");
       loop.removeHandler(ready);
       expect(first.callCount).to.equal(1);
       expect(second.callCount).to.equal(0);
@@ -563,7 +563,7 @@ describe("IOLoop: bad input", () => {
     try {
       await refuses(loop, () => socket.bind(["127.0.0.1", 65_536]), RangeError, "port", "65536");
       await refuses(loop, () => socket.connect(["127.0.0.1", -1]), RangeError, "port", "-1");
-      await refuses(loop, () => socket.bind(["127.0.0.1", "http"]), TypeError, "port", "http");
+      await refuses(loop, () => socket.bind(["127.0.0.1", "http"] as never), TypeError, "port", "http");
       await refuses(loop, () => socket.bind(["127.0.0.256", 0]), Error, "127.0.0.256");
       await refuses(loop, () => socket.bind(5 as unknown as string), TypeError, "5");
       socket.bind(["127.0.0.1", 0]);

@@ -213,9 +213,8 @@ function fairness(makeLoop: () => PollIOLoop): void {
         await duringWait(loop, async () => {
           await realDelay(5);
           const { promise, resolve } = deferred();
-          let undo: (() => void) | undefined;
           const took = millisecondsUntil(promise);
-          undo = call(loop, () => {
+          const undo: (() => void) | undefined = call(loop, () => {
             undo?.();
             resolve();
           });

@@ -2,7 +2,8 @@
 import { getEventListeners } from "node:events";
 import { expect } from "chai";
 import { CancelledError } from "../../src/concurrent/index.js";
-import { type BaseIOStream, IOStream, StreamClosedError } from "../../src/iostream/index.js";
+import type { IOStream } from "../../src/iostream/index.js";
+import { type BaseIOStream, StreamClosedError } from "../../src/iostream/index.js";
 import { eachStream, failure, sendRaw, thrown, usual } from "./kinds.js";
 
 const READ = 1;

@@ -41,7 +41,7 @@ describe("close", () => {
       const error = new Error("why");
       for (const given of [error, [Error, error], [Error, error, "trace"]] as const) {
         const { reader } = pair();
-        reader.close(given as never);
+        reader.close(given);
         expect(reader.error).to.equal(error);
         reader.close(new Error("another"));
         expect(reader.error).to.equal(error);

@@ -78,8 +78,8 @@ describe("connect", () => {
         const empty = stream.write("");
         const write = stream.write("early");
         expect([connecting.done(), empty.done(), write.done(), stream.writing()]).to.deep.equal([false, false, false, true]);
-        connecting.then(() => seen.push("connected"), undefined);
-        write.then(() => seen.push("written"), undefined);
+        void connecting.then(() => seen.push("connected"), undefined);
+        void write.then(() => seen.push("written"), undefined);
         await Promise.all([empty, write]);
         expect(seen[0]).to.equal("connected");
         const peer = await site.accept(test);

@@ -50,8 +50,7 @@ export class HostileKernel implements Disposable {
       return number === 0 ? real() : number;
     });
     for (const name of ["recv", "read"] as const) this.#take(name, (real) => this.#transfer(real, ["ECONNRESET", "ETIMEDOUT", "EIO"]));
-    for (const name of ["send", "write"] as const)
-      this.#take(name, (real) => this.#transfer(real as SystemCalls["recv"], ["EPIPE", "ECONNRESET", "EIO"]));
+    for (const name of ["send", "write"] as const) this.#take(name, (real) => this.#transfer(real, ["EPIPE", "ECONNRESET", "EIO"]));
     this.#take(
       "epoll_wait",
       (real) =>
@@ -246,8 +245,8 @@ export class Hammer {
   #setCloseCallback({ stream, closeCallbacks }: End): void {
     const earlier = closeCallbacks.at(-1);
     // On a closed stream the earlier one is scheduled already, and this one is too.
-    if (earlier !== undefined && earlier.ran === 0 && !stream.closed()) earlier.replaced = true;
-    if (earlier !== undefined && stream.closed() && earlier.ran === 0 && !earlier.replaced && stream._closeCallback !== undefined) {
+    if (earlier?.ran === 0 && !stream.closed()) earlier.replaced = true;
+    if (earlier?.ran === 0 && stream.closed() && !earlier.replaced && stream._closeCallback !== undefined) {
       earlier.replaced = true;
     }
     const live = { ran: 0, replaced: false };

@@ -1,6 +1,6 @@
 /** 2.L: idle streams, backpressure, limits. */
 import { expect } from "chai";
-import { StreamBufferFullError, StreamClosedError } from "../../src/iostream/index.js";
+import { type IOStream, StreamBufferFullError, StreamClosedError } from "../../src/iostream/index.js";
 import { expectLog } from "../support/log-records.js";
 import { eachStream, failure, sendRaw, thrown, usual } from "./kinds.js";
 
@@ -150,7 +150,7 @@ describe("Idle streams and limits", () => {
         let closed = 0;
         writer.setCloseCallback(() => closed++);
         const write = writer.write(Buffer.alloc(16_000_000));
-        (reader as import("../../src/iostream/index.js").IOStream).socket.shutdown(1);
+        (reader as IOStream).socket.shutdown(1);
         await reader.readBytes(16_000_000);
         await write;
         await until(() => closed === 1);

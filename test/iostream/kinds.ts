@@ -5,7 +5,8 @@
 import { combinations, type Combination } from "../support/combinations.js";
 import { makeLoop } from "../support/loop.js";
 import type { PollIOLoop } from "../../src/ioloop/index.js";
-import { BaseIOStream, IOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
+import type { BaseIOStream } from "../../src/iostream/index.js";
+import { IOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
 import { AF_INET, pipe, readDescriptor, Socket, socketpair, writeDescriptor } from "../../src/platform/index.js";
 
 /** Two connected streams: `reader` reads what `writer` writes. Only where `duplex` is it goes the other way too. */

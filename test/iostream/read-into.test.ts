@@ -93,6 +93,7 @@ describe("readInto", () => {
       sendRaw(writer, "wxyz");
       await turns(2);
       expect(String(Buffer.from(target))).to.equal("abcd");
+      // eslint-disable-next-line no-useless-assignment -- it gives up the last reference but the stream's
       target = undefined;
       await turns();
       gc();
