@@ -1,7 +1,7 @@
 /**
  * JavaScript functions that C code may call, each taking a slot of koffi's until it is released. Depends on the FFI binding.
  */
-import { loadKoffi, type Pointer } from "./system-calls.js";
+import { type Koffi, loadKoffi, type Pointer } from "./system-calls.js";
 
 /** A function pointer for C and the way to give it up. */
 export interface NativeCallback {
@@ -12,6 +12,9 @@ export interface NativeCallback {
 }
 
 let registered = 0;
+
+/** The types of callbacks by their signature: koffi keeps every type it was ever told of, 2 KB each. */
+const types = new Map<string, ReturnType<Koffi["pointer"]>>();
 
 /** How many callbacks are registered with koffi and not released. */
 export function nativeCallbacks(): number {
@@ -26,7 +29,10 @@ export function nativeCallbacks(): number {
  */
 export function registerCallback(result: string, parameters: readonly string[], callback: (...args: never[]) => unknown): NativeCallback {
   const ffi = loadKoffi();
-  const pointer = ffi.register(callback, ffi.pointer(ffi.proto(result, [...parameters])));
+  const signature = `${result}(${parameters.join()})`;
+  let type = types.get(signature);
+  if (type === undefined) types.set(signature, (type = ffi.pointer(ffi.proto(result, [...parameters]))));
+  const pointer = ffi.register(callback, type);
   registered++;
   let live = true;
   return {
