@@ -66,9 +66,13 @@ export class HandlerTable extends Map<number, Registration> {
   /** Registrations whose interest the poller has not been told yet. */
   readonly #changed = new Set<Registration>();
 
-  constructor(poller: Poller) {
+  readonly #forgotten: (fd: FileDescriptor) => void;
+
+  /** `forgotten` is told of each registration that goes without anybody having removed it. */
+  constructor(poller: Poller, forgotten: (fd: FileDescriptor) => void) {
     super();
     this.#poller = poller;
+    this.#forgotten = forgotten;
   }
 
   /** @throws SystemError what the poller refuses with; nothing is entered then */
@@ -83,7 +87,8 @@ export class HandlerTable extends Map<number, Registration> {
       throw isHosted(this.#poller) && isSystemError(error) && error.errno !== undefined ? this.#refusal(error.errno, number) : error;
     }
     // With it goes what a registration of a file closed since still had to tell the poller.
-    this.#take(number);
+    const stale = this.#take(number);
+    if (stale !== undefined) this.#forgotten(stale.fd);
     this.set(number, registration);
   }
 
@@ -117,7 +122,10 @@ export class HandlerTable extends Map<number, Registration> {
 
   /** Takes out a registration that the poller has lost already. */
   forget(number: number, why: string): void {
-    if (this.#take(number) !== undefined) generalLog.debug(`Descriptor ${number} ${why}: its handler is removed`);
+    const registration = this.#take(number);
+    if (registration === undefined) return;
+    generalLog.debug(`Descriptor ${number} ${why}: its handler is removed`);
+    this.#forgotten(registration.fd);
   }
 
   /** Tells the poller what has changed. */

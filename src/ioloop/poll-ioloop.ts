@@ -62,7 +62,7 @@ export class PollIOLoop extends IOLoop {
   protected override initialize(options: PollIOLoopOptions): void {
     super.initialize(options);
     this._impl = options.impl;
-    this._handlers = new HandlerTable(options.impl);
+    this._handlers = new HandlerTable(options.impl, (fd) => this._observe({ type: "handler-removed", fd }));
     this._events = new Map();
     this._callbacks = new CallbackQueue();
     this._timeouts = new TimeoutHeap();

@@ -15,13 +15,7 @@ export type { Host, HostName } from "./host.js";
  *
  * @throws RangeError for an unknown name, and for a forced host that cannot work with this poller or in this thread
  */
-export function makeHost(
-  poller: Poller,
-  forced: string | undefined,
-  turn: () => void,
-  waker: Waker,
-  ready: Map<number, number>,
-): Host {
+export function makeHost(poller: Poller, forced: string | undefined, turn: () => void, waker: Waker, ready: Map<number, number>): Host {
   if (!isHosted(poller)) return new DirectHost(poller, turn, waker, ready);
   const watchable = poller.fileno !== undefined && isMainThread;
   switch (checkName("host", forced) ?? checkName("IOLOOP_HOST", process.env["IOLOOP_HOST"])) {
