@@ -95,7 +95,10 @@ describe("start()", () => {
       });
       await loop.start();
       expect(errors).to.have.lengthOf(1);
-      expect(errors[0]).to.be.instanceOf(Error).with.property("message").that.matches(/already running/);
+      expect(errors[0])
+        .to.be.instanceOf(Error)
+        .with.property("message")
+        .that.matches(/already running/);
       expect(later).to.equal(true);
     });
 
@@ -118,7 +121,10 @@ describe("start()", () => {
       await nextRound();
       expect(called).to.equal(false);
       expect(errors).to.have.lengthOf(1);
-      expect(errors[0]).to.be.instanceOf(Error).with.property("message").that.matches(/running IOLoop/);
+      expect(errors[0])
+        .to.be.instanceOf(Error)
+        .with.property("message")
+        .that.matches(/running IOLoop/);
     });
   });
 });

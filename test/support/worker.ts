@@ -1,0 +1,13 @@
+/** Starts a TypeScript file of test/fixtures in a worker thread. */
+import { Worker } from "node:worker_threads";
+
+/**
+ * `--import tsx` does not reach the workers of Node 20, so the worker registers tsx itself before it imports the file.
+ *
+ * @param file its name in test/fixtures
+ */
+export function startWorker(file: string, workerData: unknown = {}): Worker {
+  const url = JSON.stringify(new URL(`../fixtures/${file}`, import.meta.url).href);
+  const start = `import("tsx/esm/api").then(({ register }) => { register(); return import(${url}); })`;
+  return new Worker(start, { eval: true, execArgv: [], workerData });
+}
