@@ -296,6 +296,8 @@ describe("IOLoop: runSync", () => {
       const func = sinon.spy(async () => 7);
       expect(await loop.runSync(func, { timeout: 0 })).to.equal(7);
       expect(func.callCount).to.equal(1);
+      // The result came when the loop had left already: no stop() is kept for the next run.
+      expect(await loop.runSync(func, { timeout: 0 })).to.equal(7);
     });
 
     it("L81 a timeout of 0 is one, and a negative one too; the function is still called once", async () => {
