@@ -51,6 +51,11 @@ describe("WaitIterator", () => {
     expect(it.currentFuture).to.equal(a);
     expect(it.done()).to.equal(true);
     expect([it.currentIndex, it.currentFuture]).to.deep.equal([undefined, undefined]);
+    const unfinished = new WaitIterator(done(1), new Future<number>());
+    void unfinished.next();
+    expect(unfinished.currentIndex).to.equal(0);
+    void unfinished.next();
+    expect([unfinished.currentIndex, unfinished.currentFuture]).to.deep.equal([undefined, undefined]);
     const promise = Promise.resolve(1);
     const native = new WaitIterator(promise);
     const first = native.next();
