@@ -71,6 +71,37 @@ describe("IOLoop: blocking thresholds", () => {
     expect(reports).to.deep.equal([]);
   });
 
+  it("L109 handlers of one batch do not count for the next", async () => {
+    const reports = watch();
+    let calls = 0;
+    loop.addHandler(
+      9,
+      () => {
+        work(0.6);
+        if (++calls === 4) loop.stop();
+      },
+      IOLoop.READ,
+    );
+    for (let batch = 0; batch < 4; batch++) fake.answer([9, IOLoop.READ]);
+    await loop.start();
+    loop.removeHandler(9);
+    expect(reports).to.deep.equal([]);
+  });
+
+  it("L109 reports a slow handler by itself", async () => {
+    const reports = watch();
+    const handler = (): void => {
+      work(2);
+      loop.stop();
+    };
+    loop.addHandler(9, handler, IOLoop.READ);
+    fake.answer([9, IOLoop.READ]);
+    await loop.start();
+    loop.removeHandler(9);
+    expect(reports).to.have.length(1);
+    expect(reports[0]).to.include({ seconds: 2, callback: handler });
+  });
+
   it("L109 makes at most one report for each span", async () => {
     const reports = watch();
     const slow = (): void => work(2);

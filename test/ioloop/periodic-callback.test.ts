@@ -184,6 +184,16 @@ describe("PeriodicCallback", () => {
       expect(callback.callCount).to.equal(0);
     });
 
+    it("L116 holds also for a _run() called by hand", () => {
+      const callback = sinon.spy();
+      const periodic = new PeriodicCallback(callback, 10_000);
+      periodic.start();
+      periodic.stop();
+      periodic._run();
+      expect(callback.callCount).to.equal(0);
+      expect(loop.statistics().timeouts).to.equal(0);
+    });
+
     it("L116 before start(), or twice, does nothing", () => {
       const periodic = new PeriodicCallback(() => undefined, 10_000);
       periodic.stop();
