@@ -78,6 +78,16 @@ export {
 } from "./ioloop/index.js";
 export * from "./locks/index.js";
 export { accessLog, applicationLog, generalLog, type Logger, type LoggerName, type LogLevel, type LogSink, setLogger } from "./log.js";
+export * from "./net/index.js";
+export {
+  CalledProcessError,
+  cpuCount,
+  forkProcesses,
+  Subprocess,
+  type SubprocessOptions,
+  type SubprocessStdio,
+  taskId,
+} from "./process/index.js";
 export * from "./queues/index.js";
 export {
   type Address,
@@ -97,6 +107,28 @@ export {
   type SystemError,
   writeDescriptor,
 } from "./platform/index.js";
+export {
+  CERT_NONE,
+  CERT_OPTIONAL,
+  CERT_REQUIRED,
+  createDefaultContext,
+  type DefaultContextOptions,
+  nativeTlsObjects,
+  type Pem,
+  type SNICallback,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_WANT_WRITE,
+  SSLContext,
+  SSLError,
+  type SSLOptions,
+  sslOptionsToContext,
+  SSLSocket,
+  sslWrapSocket,
+  type TLSVersion,
+  type VerifyLocations,
+  type VerifyMode,
+  type WrapOptions,
+} from "./ssl/index.js";
 export {
   AF_UNSPEC,
   AF_UNIX,

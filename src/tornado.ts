@@ -122,6 +122,8 @@ const FIELDS: readonly (readonly [constructor: { readonly prototype: object }, n
   [library.IOLoop, ["timeFunc"] satisfies (keyof library.IOLoop)[]],
   [library.PeriodicCallback, ["callbackTime", "ioLoop"] satisfies (keyof library.PeriodicCallback)[]],
   [library.BaseIOStream, ["ioLoop", "maxBufferSize", "readChunkSize", "maxWriteBufferSize"] satisfies (keyof library.BaseIOStream)[]],
+  [library.TCPServer, ["maxBufferSize", "readChunkSize"] satisfies (keyof library.TCPServer)[]],
+  [library.Subprocess, ["ioLoop"] satisfies (keyof library.Subprocess)[]],
   [library.StreamClosedError, ["realError"] satisfies (keyof library.StreamClosedError)[]],
 ];
 
@@ -169,12 +171,18 @@ export * from "./index.js";
 export const {
   _merge_prefix,
   access_log,
+  add_accept_handler,
   application_log,
+  bind_sockets,
+  bind_unix_socket,
   chain_future,
-  convert_yielded,
   close_descriptor,
+  convert_yielded,
+  cpu_count,
+  create_default_context,
   describe_mask,
   dummy_executor,
+  fork_processes,
   future_add_done_callback,
   future_set_exc_info,
   future_set_exception_unless_cancelled,
@@ -183,14 +191,19 @@ export const {
   has_ipv6,
   is_coroutine_function,
   is_future,
+  is_valid_ip,
   maybe_future,
   multi_future,
+  native_tls_objects,
   open_descriptors,
   read_descriptor,
   run_on_executor,
   set_logger,
   socket,
   socketpair,
+  ssl_options_to_context,
+  ssl_wrap_socket,
+  task_id,
   wake_loop,
   with_timeout,
   write_descriptor,
@@ -212,6 +225,12 @@ export const PollIOLoop = tornado.PollIOLoop;
 export type PollIOLoop = Both<library.PollIOLoop>;
 export const PosixPollIOLoop = tornado.PosixPollIOLoop;
 export type PosixPollIOLoop = Both<library.PosixPollIOLoop>;
+export const SSLContext = tornado.SSLContext;
+export type SSLContext = Both<library.SSLContext>;
+export const SSLIOStream = tornado.SSLIOStream;
+export type SSLIOStream = Both<library.SSLIOStream>;
+export const SSLSocket = tornado.SSLSocket;
+export type SSLSocket = Both<library.SSLSocket>;
 export const StreamClosedError = tornado.StreamClosedError;
 export type StreamClosedError = Both<library.StreamClosedError>;
 export const Socket = tornado.Socket;
@@ -226,6 +245,26 @@ export const Semaphore = tornado.Semaphore;
 export type Semaphore = Both<library.Semaphore>;
 export const BoundedSemaphore = tornado.BoundedSemaphore;
 export type BoundedSemaphore = Both<library.BoundedSemaphore>;
+export const BlockingResolver = tornado.BlockingResolver;
+export type BlockingResolver = Both<library.BlockingResolver>;
+export const DefaultExecutorResolver = tornado.DefaultExecutorResolver;
+export type DefaultExecutorResolver = Both<library.DefaultExecutorResolver>;
+export const DefaultLoopResolver = tornado.DefaultLoopResolver;
+export type DefaultLoopResolver = Both<library.DefaultLoopResolver>;
+export const ExecutorResolver = tornado.ExecutorResolver;
+export type ExecutorResolver = Both<library.ExecutorResolver>;
+export const OverrideResolver = tornado.OverrideResolver;
+export type OverrideResolver = Both<library.OverrideResolver>;
+export const Resolver = tornado.Resolver;
+export type Resolver = Both<library.Resolver>;
+export const Subprocess = tornado.Subprocess;
+export type Subprocess = Both<library.Subprocess>;
+export const TCPClient = tornado.TCPClient;
+export type TCPClient = Both<library.TCPClient>;
+export const TCPServer = tornado.TCPServer;
+export type TCPServer = Both<library.TCPServer>;
+export const ThreadedResolver = tornado.ThreadedResolver;
+export type ThreadedResolver = Both<library.ThreadedResolver>;
 /** Generic classes: the mapping, which would fix their type parameter, is spelt out. */
 interface GenericClass<C> {
   readonly prototype: C;

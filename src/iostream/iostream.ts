@@ -23,7 +23,9 @@ import {
 } from "../platform/index.js";
 import { checkKeys, show, withoutCallback } from "./arguments.js";
 import { BaseIOStream } from "./base-iostream.js";
+import type { SSLIOStream } from "./ssl-iostream.js";
 import { type StreamOptions, STREAM_OPTION_KEYS } from "./stream-core.js";
+import { convertToTls, type StartTlsOptions } from "./tls-conversion.js";
 import { bindCallback, type UserCallback } from "./user-callback.js";
 
 /** What {@link IOStream.connect} takes. */
@@ -166,6 +168,22 @@ export class IOStream extends BaseIOStream {
     } catch {
       // The stream has closed with the error, which fails the Future: connect() throws nothing that happens on the way.
     }
+  }
+
+  /**
+   * Turns this clear-text stream into a TLS stream on the same descriptor, as protocols with a STARTTLS command do. Nothing may be under way and
+   * nothing unread in the stream's buffer; what is unread in the kernel becomes TLS input. Afterwards only the new stream can be used. It has this
+   * one's limits and its close callback.
+   *
+   * Tornado: `start_tls` (4.0).
+   *
+   * @param serverSide - whether this end is the server
+   * @returns a Future of the new stream, done after the handshake; it fails with the TLS or system error itself
+   * @throws RangeError when the stream is not idle, or names are checked and no `serverHostname` is given; this stream is then unharmed
+   * @throws TypeError, Error for wrong options; SystemError, SSLError for files; Error on a TLS stream
+   */
+  startTls(serverSide: boolean, options?: StartTlsOptions): Future<SSLIOStream> {
+    return convertToTls(this, serverSide, options);
   }
 
   private _connectFailed(error: unknown): void {

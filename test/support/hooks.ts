@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import type { RootHookObject } from "mocha";
 import sinon from "sinon";
 import { ffiCallbacks, nativeAllocations } from "../../src/platform/index.js";
+import { nativeTlsObjects } from "../../src/ssl/index.js";
 import { added, openDescriptors } from "./descriptors.js";
 import type { Descriptors } from "./descriptors.js";
 import "./loop.js"; // Checks that no current loop and no singleton is left, also in tests that make theirs another way.
@@ -52,6 +53,9 @@ function nativeObjects(): Counts {
   return new Map([
     ["FFI callbacks and watches", ffiCallbacks()],
     ["native memory blocks", nativeAllocations()],
+    // Contexts that nobody closes are freed when they are collected, so they are no test's to answer for.
+    ["native TLS connections", nativeTlsObjects().connections],
+    ["other native TLS objects", nativeTlsObjects().others],
   ]);
 }
 
