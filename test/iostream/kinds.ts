@@ -8,6 +8,8 @@ import type { PollIOLoop } from "../../src/ioloop/index.js";
 import type { BaseIOStream } from "../../src/iostream/index.js";
 import { IOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
 import { AF_INET, pipe, readDescriptor, Socket, socketpair, writeDescriptor } from "../../src/platform/index.js";
+import { CERT_NONE, SSLContext, type SSLSocket, sslWrapSocket } from "../../src/ssl/index.js";
+import { testIdentity } from "../support/certificates.js";
 
 /** Two connected streams: `reader` reads what `writer` writes. Only where `duplex` is it goes the other way too. */
 export interface Pair {
@@ -17,7 +19,7 @@ export interface Pair {
 
 /** A kind of stream. */
 export interface Kind {
-  readonly name: "tcp" | "unix" | "pipe";
+  readonly name: "tcp" | "unix" | "pipe" | "tls";
   /** Each end can read and write. */
   readonly duplex: boolean;
   /** Both ends are sockets. */
@@ -80,7 +82,40 @@ export const kinds: readonly Kind[] = [
       return { reader: new PipeIOStream(readEnd, readerOptions), writer: new PipeIOStream(writeEnd, writerOptions) };
     },
   },
+  {
+    name: "tls",
+    duplex: true,
+    socket: true,
+    much: 16_000_000,
+    connect(readerOptions, writerOptions) {
+      const [a, b] = tlsSockets();
+      return { reader: new SSLIOStream(a, readerOptions), writer: withoutDelay(new SSLIOStream(b, writerOptions)) };
+    },
+  },
 ];
+
+/** Contexts for the whole run. */
+let contexts: { readonly server: SSLContext; readonly client: SSLContext } | undefined;
+
+/** Two connected TLS sockets after their handshake: the server's and the client's. */
+export function tlsSockets(): [SSLSocket, SSLSocket] {
+  if (contexts === undefined) {
+    const server = new SSLContext();
+    const { cert, key } = testIdentity();
+    server._useCertificate({ pem: Buffer.from(cert), name: "cert" }, { pem: Buffer.from(key), name: "key" }, undefined);
+    const client = new SSLContext();
+    client.verifyMode = CERT_NONE;
+    contexts = { server, client };
+  }
+  const [a, b] = tcpSockets();
+  const server = sslWrapSocket(a, contexts.server, { serverSide: true });
+  const client = sslWrapSocket(b, contexts.client);
+  for (let step = 0; step < 10; step++) {
+    const done = [client.doHandshake(), server.doHandshake()];
+    if (done.every((each) => each === 0)) return [server, client];
+  }
+  throw new Error("The handshake over loopback was not done after ten steps");
+}
 
 function withoutDelay(stream: IOStream): IOStream {
   stream.setNodelay(true);
@@ -170,11 +205,16 @@ async function run(kind: Kind, combination: Combination, body: (test: StreamTest
   );
 }
 
-/** Sends bytes straight through the descriptor, and says that all went at once. */
+/** Sends bytes straight through the descriptor, encrypted where the stream is, and says that all went at once. */
 export function sendRaw(stream: BaseIOStream, data: string | Uint8Array): void {
   const bytes = Buffer.from(data as string);
-  const count = writeDescriptor(stream.fileno(), bytes);
+  const count = stream instanceof SSLIOStream ? stream.socket.sendmsg(records(bytes)) : writeDescriptor(stream.fileno(), bytes);
   if (count !== bytes.length) throw new Error(`Only ${String(count)} of ${bytes.length} bytes went at once`);
+}
+
+/** In pieces that TLS takes in one call each. */
+function records(bytes: Buffer): Buffer[] {
+  return Array.from({ length: Math.ceil(bytes.length / 16384) }, (_, i) => bytes.subarray(i * 16384, (i + 1) * 16384));
 }
 
 /** Takes what the kernel has for a descriptor. */
@@ -182,7 +222,7 @@ export function receiveRaw(stream: BaseIOStream, most = 65536): Buffer {
   const memory = Buffer.alloc(most);
   const parts: Buffer[] = [];
   for (;;) {
-    const count = readDescriptor(stream.fileno(), memory);
+    const count = stream instanceof SSLIOStream ? stream.socket.recvInto(memory) : readDescriptor(stream.fileno(), memory);
     if (count === undefined || count === 0) return Buffer.concat(parts);
     parts.push(Buffer.from(memory.subarray(0, count)));
   }
