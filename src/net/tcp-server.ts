@@ -1,0 +1,224 @@
+/** `TCPServer`: accepts connections and hands them on as streams. Depends on `bindSockets`, `addAcceptHandler`, `IOStream` and, for workers, `process`. */
+import { convertYielded } from "../gen/index.js";
+import { IOLoop, isThenable } from "../ioloop/index.js";
+import { IOStream } from "../iostream/index.js";
+import { applicationLog } from "../log.js";
+import { constructing } from "../names.js";
+import { type Address, errno, Socket, systemError } from "../platform/index.js";
+import { checkOptions, checkWhole, forkProcesses, show } from "../process/index.js";
+import { addAcceptHandler } from "./accept-handler.js";
+import { bindSockets, type BindSocketsOptions } from "./bind-sockets.js";
+
+/** What `new TCPServer()` takes. */
+export interface TCPServerOptions {
+  /** As for `new IOStream()`, for each connection. */
+  maxBufferSize?: number | undefined;
+  /** As for `new IOStream()`, for each connection. */
+  readChunkSize?: number | undefined;
+}
+
+const SERVER_KEYS = ["maxBufferSize", "readChunkSize"];
+
+/**
+ * A TCP server: extend it and override `handleStream`. It serves on the loop that is current when its sockets are added.
+ *
+ * One process: `listen`. Several: `bind` and `await server.start(n)`, or `bindSockets`, `await forkProcesses(n)` and `addSockets`.
+ *
+ * Tornado: `TCPServer`, with the behaviour of 5.0.
+ *
+ * @example
+ * class EchoServer extends TCPServer {
+ *   override async handleStream(stream: IOStream): Promise<void> {
+ *     for await (const chunk of stream) await stream.write(chunk);
+ *     stream.close();
+ *   }
+ * }
+ * new EchoServer().listen(8888);
+ * IOLoop.current().start();
+ */
+export class TCPServer {
+  readonly maxBufferSize: number | undefined;
+  readonly readChunkSize: number | undefined;
+  /** What is served, by descriptor. @internal */
+  readonly _sockets = new Map<number, Socket>();
+  /** How to end serving it. @internal */
+  readonly _handlers = new Map<number, () => void>();
+  /** What `bind` has bound and `start` is to serve. @internal */
+  _pendingSockets: Socket[] = [];
+  /** @internal */
+  _started = false;
+  /** @internal */
+  _stopped = false;
+
+  /**
+   * @throws TypeError for an unknown option or one of a wrong type
+   * @throws RangeError for a size that is no count of bytes
+   */
+  constructor(options: TCPServerOptions = {}) {
+    constructing(new.target);
+    checkOptions(`new ${new.target.name}()`, SERVER_KEYS, options);
+    const { maxBufferSize, readChunkSize } = options;
+    if (maxBufferSize !== undefined) checkWhole("maxBufferSize", maxBufferSize, 0, Number.MAX_SAFE_INTEGER);
+    if (readChunkSize !== undefined) checkWhole("readChunkSize", readChunkSize, 0, Number.MAX_SAFE_INTEGER);
+    this.maxBufferSize = maxBufferSize;
+    this.readChunkSize = readChunkSize;
+  }
+
+  /**
+   * Serves on a port from now on; may be called several times. The arguments are those of {@link bindSockets}.
+   *
+   * @throws what bindSockets throws; Error after `stop()`
+   */
+  listen(port: number, address?: string, options?: BindSocketsOptions): void;
+  listen(port: number, options?: BindSocketsOptions): void;
+  listen(port: number, addressOrOptions?: string | BindSocketsOptions, options?: BindSocketsOptions): void {
+    this.#checkNotStopped("listen");
+    this.#addBound(bindSockets(port, addressOrOptions as string, options));
+  }
+
+  /**
+   * Serves on sockets that were made elsewhere. They belong to the server from here on: `stop()` closes them.
+   *
+   * @throws SystemError EBADF for a closed one; Error for one that is served already, or after `stop()`. Then none of them is served
+   */
+  addSockets(sockets: Iterable<Socket>): void {
+    this.#checkNotStopped("addSockets");
+    const added = [...sockets];
+    const numbers = new Set(this._sockets.keys());
+    for (const socket of added) {
+      if (!(socket instanceof Socket)) throw new TypeError(`sockets has ${show(socket)}: pass listening Sockets`);
+      const fd = socket.fileno();
+      if (fd < 0) throw systemError(errno("EBADF"), "listen", { reason: "a socket is closed" });
+      if (numbers.has(fd)) throw new Error(`The socket with descriptor ${fd} is served already: pass each once`);
+      numbers.add(fd);
+    }
+    const done: number[] = [];
+    try {
+      for (const socket of added) {
+        const fd = socket.fileno();
+        this._handlers.set(
+          fd,
+          addAcceptHandler(socket, (connection, address) => this._handleConnection(connection, address)),
+        );
+        this._sockets.set(fd, socket);
+        done.push(fd);
+      }
+    } catch (error) {
+      for (const fd of done) this.#forget(fd);
+      throw error;
+    }
+  }
+
+  /** `addSockets([socket])`. */
+  addSocket(socket: Socket): void {
+    this.addSockets([socket]);
+  }
+
+  /**
+   * Binds a port and leaves serving to `start()`; after `start()` it serves at once. May be called several times. The arguments are those of
+   * {@link bindSockets}.
+   *
+   * @throws what bindSockets throws; Error after `stop()`
+   */
+  bind(port: number, address?: string, options?: BindSocketsOptions): void;
+  bind(port: number, options?: BindSocketsOptions): void;
+  bind(port: number, addressOrOptions?: string | BindSocketsOptions, options?: BindSocketsOptions): void {
+    this.#checkNotStopped("bind");
+    const sockets = bindSockets(port, addressOrOptions as string, options);
+    if (this._started) this.#addBound(sockets);
+    else this._pendingSockets.push(...sockets);
+  }
+
+  /**
+   * Serves what `bind` has bound: here (1, the default), or in `numProcesses` workers; 0 or less means one for each processor. With workers it
+   * returns a promise that resolves in each of them once it serves and never in this process; see {@link forkProcesses}. `await` it.
+   *
+   * @param maxRestarts - of all workers together, before it gives up; 100 without it
+   * @throws Error when it is called twice, or after `stop()`
+   */
+  start(numProcesses: number | undefined = 1, maxRestarts?: number): void | Promise<void> {
+    this.#checkNotStopped("start");
+    if (this._started) throw new Error("start() was called before: it is called once, and bind() afterwards serves at once");
+    if (numProcesses === 1) {
+      this._started = true;
+      this.#servePending();
+      return;
+    }
+    const forked = forkProcesses(numProcesses, maxRestarts);
+    this._started = true;
+    return forked.then(() => {
+      if (!this._stopped) this.#servePending();
+    });
+  }
+
+  /** Stops listening and closes the sockets, those too that were bound and never started. Open streams go on. Calling again does nothing. */
+  stop(): void {
+    if (this._stopped) return;
+    this._stopped = true;
+    for (const [fd, socket] of [...this._sockets]) {
+      this.#forget(fd);
+      socket.close();
+    }
+    for (const socket of this._pendingSockets) socket.close();
+    this._pendingSockets = [];
+  }
+
+  /**
+   * Called with each connection, on the server's loop: override it. When it throws, or the promise it returns rejects, that is logged and the
+   * stream closed. When it returns and leaves the stream open, the stream stays open.
+   *
+   * @param address - the other end's
+   */
+  handleStream(_stream: IOStream, _address: Address): void | PromiseLike<void> {
+    throw new Error(`${this.constructor.name} does not override handleStream(): extend TCPServer and define it`);
+  }
+
+  /** @internal */
+  _handleConnection(connection: Socket, address: Address): void {
+    const loop = IOLoop.current();
+    let stream: IOStream | undefined;
+    try {
+      stream = new IOStream(connection, { maxBufferSize: this.maxBufferSize, readChunkSize: this.readChunkSize });
+      const result = this.handleStream(stream, address);
+      if (!isThenable(result)) return;
+      const handled = convertYielded(result);
+      const opened = stream;
+      // The first reports a failure the way of all callbacks, the second cleans up after it.
+      loop.addFuture(handled, function handleStream(future) {
+        future.result();
+      });
+      loop.addFuture(handled, (future) => {
+        if (future.cancelled() || future.exception() !== undefined) opened.close();
+      });
+    } catch (error) {
+      applicationLog.error("Error in connection callback", error);
+      (stream ?? connection).close();
+    }
+  }
+
+  #servePending(): void {
+    const sockets = this._pendingSockets;
+    this._pendingSockets = [];
+    this.#addBound(sockets);
+  }
+
+  /** Sockets of our own making: nobody else would close them. */
+  #addBound(sockets: readonly Socket[]): void {
+    try {
+      this.addSockets(sockets);
+    } catch (error) {
+      for (const socket of sockets) socket.close();
+      throw error;
+    }
+  }
+
+  #forget(fd: number): void {
+    this._handlers.get(fd)?.();
+    this._handlers.delete(fd);
+    this._sockets.delete(fd);
+  }
+
+  #checkNotStopped(method: string): void {
+    if (this._stopped) throw new Error(`${method}() after stop(): make a new server`);
+  }
+}
