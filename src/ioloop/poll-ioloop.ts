@@ -139,7 +139,7 @@ export class PollIOLoop extends IOLoop {
     this._waiting = false;
     const dispatched = this._dispatch();
     const now = this._timeouts.length > 0 ? this.time() : -Infinity;
-    if (dispatched && this._hasWork(now)) this._host.wake();
+    if (dispatched && this._hasWork(now)) this._host.again();
     // After a dispatch nothing will run before the next wait, so `now` still holds; by a second reading a timeout could be due meanwhile, and
     // its wait of 0 would bring a second dispatch into this turn (H4).
     else this._iterate(now, dispatched ? now : undefined);
@@ -167,7 +167,7 @@ export class PollIOLoop extends IOLoop {
     this._waiting = !this._host.wait(wait); // (7)
     if (this._waiting) return;
     this._dispatch();
-    this._host.wake();
+    this._host.again();
   }
 
   /** (1) to (4): whether the loop has been asked to stop. */

@@ -83,6 +83,10 @@ export class DirectHost implements Host {
     this.wake();
   }
 
+  again(): void {
+    this.#timer.soon();
+  }
+
   wake(): void {
     if (this.#pending) this.#waker.wake();
     else this.#timer.soonFromOutside();

@@ -24,7 +24,9 @@ export interface Host {
   shorten(seconds: number): void;
   /** During a wait: the poller's registrations have changed. */
   changed(): void;
-  /** Asks for a turn, from anywhere: it comes after Node has made a round. Several calls before that make one turn. */
+  /** Called in a turn: asks for another, after Node has made a round. */
+  again(): void;
+  /** The same from anywhere; it ends the wait, if there is one. Several calls before the turn comes make one turn. */
   wake(): void;
   /** Runs no more turns and calls `stopped` when nothing is under way: from then on it keeps nothing alive. */
   stop(stopped: () => void): void;
@@ -56,6 +58,10 @@ export abstract class PollerHost implements Host {
 
   shorten(seconds: number): void {
     this.timer.in(seconds);
+  }
+
+  again(): void {
+    this.timer.soon();
   }
 
   wake(): void {
