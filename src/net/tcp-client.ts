@@ -1,13 +1,12 @@
 /** `TCPClient` and its race between address families. Depends on the resolver, on `IOStream` and on the loop's timeouts. */
-import { Future } from "../concurrent/index.js";
+import { Future, TimeoutError } from "../concurrent/index.js";
 import { type Duration, durationToSeconds, IOLoop, isDuration, type TimeoutHandle } from "../ioloop/index.js";
 import { IOStream } from "../iostream/index.js";
 import { constructing } from "../names.js";
 import { AF_INET6, AF_UNSPEC, type InetAddress, Socket } from "../platform/index.js";
 import { checkOptions, checkWhole, show } from "../process/index.js";
-import { TimeoutError } from "../concurrent/index.js";
 import { _Connector } from "./connector.js";
-import { isResolver, type ResolvedAddress, Resolver } from "./resolver.js";
+import { isResolver, notFound, type ResolvedAddress, Resolver } from "./resolver.js";
 
 /** What {@link TCPClient.connect} takes besides host and port. */
 export interface TCPConnectOptions {
@@ -196,8 +195,9 @@ class Connection {
   }
 
   #race(addresses: ResolvedAddress[]): void {
-    const { maxBufferSize, sourceIp, sourcePort } = this.#plan;
+    const { host, maxBufferSize, sourceIp, sourcePort } = this.#plan;
     try {
+      if (addresses.length === 0) throw notFound(host);
       this.#connector = new _Connector(addresses, (af, address) =>
         this.#client._createStream(maxBufferSize, af, address, sourceIp, sourcePort),
       );
