@@ -84,8 +84,13 @@ class Pipes {
     const [read, write] = pipe();
     // Which end is ours depends on which way it goes.
     const [ours, childs] = name === "stdin" ? [write, read] : [read, write];
-    this.streams[name] = new PipeIOStream(ours);
     this.#childs.push(childs);
+    try {
+      this.streams[name] = new PipeIOStream(ours);
+    } catch (error) {
+      closeDescriptor(ours);
+      throw error;
+    }
     // Non-blocking mode is the open file's, so the child would have it too, and programs do not expect EAGAIN.
     setNonblocking(childs, false);
     return childs;
