@@ -14,9 +14,9 @@ import { expectLog } from "../support/log-records.js";
 import { makeLoop } from "../support/loop.js";
 import { nextRound } from "../support/real-timers.js";
 
-const STREAM = Subprocess.STREAM;
-const STDOUT = Subprocess.STDOUT;
-const DEVNULL = Subprocess.DEVNULL;
+const STREAM: typeof Subprocess.STREAM = Subprocess.STREAM;
+const STDOUT: typeof Subprocess.STDOUT = Subprocess.STDOUT;
+const DEVNULL: typeof Subprocess.DEVNULL = Subprocess.DEVNULL;
 
 /** Runs `body` on a new loop, which ends with it. */
 async function onLoop(body: (loop: PollIOLoop) => PromiseLike<unknown>): Promise<void> {
