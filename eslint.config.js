@@ -85,6 +85,6 @@ export default defineConfig(
   {
     files: ["**/*.js"],
     rules: { "no-console": "off" },
-    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", performance: "readonly" } },
+    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", Buffer: "readonly", performance: "readonly" } },
   },
 );
