@@ -84,7 +84,7 @@ class Server {
 }
 
 /** Answers per second of a server under load. */
-async function answers(server: Server, load: string | undefined): Promise<number> {
+function answers(server: Server, load: string | undefined): number {
   const args = [String(server.port), String(connections), String(milliseconds)];
   const [command, all] = load === undefined ? typescript("echo-load.ts", ...args) : ([load, args] as const);
   return Number(execFileSync(...onCore(1, command, all), { encoding: "utf8" }));
@@ -109,7 +109,7 @@ async function measureEcho(): Promise<void> {
   for (let round = -1; round < rounds; round++) {
     for (const { command, results } of contenders) {
       const server = await new Server(...command).start();
-      const result = await answers(server, load);
+      const result = answers(server, load);
       await server.stop();
       if (round >= 0) results.push(result);
     }
