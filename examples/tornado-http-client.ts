@@ -19,8 +19,8 @@ function send_request(): void {
 function on_headers(data: Buffer): void {
   const headers: Record<string, string> = {};
   for (const line of data.toString("latin1").split("\r\n")) {
-    const parts = line.split(":");
-    if (parts.length === 2) headers[parts[0]!.trim()] = parts[1]!.trim();
+    const [name, value, ...more] = line.split(":");
+    if (name !== undefined && value !== undefined && more.length === 0) headers[name.trim()] = value.trim();
   }
   console.log("headers", headers);
   stream.read_bytes(Number(headers["Content-Length"]), on_body);
