@@ -6,6 +6,7 @@ export type { ChunkOptions } from "./chunks.js";
 export { StreamBufferFullError, StreamClosedError, UnsatisfiableReadError } from "./errors.js";
 export { type ConnectOptions, IOStream } from "./iostream.js";
 export { PipeIOStream } from "./pipe-iostream.js";
+export { EMPTY, ReadBuffer } from "./read-buffer.js";
 export { SSLIOStream, type SSLStreamOptions } from "./ssl-iostream.js";
 export { _mergePrefix, _StreamBuffer } from "./stream-buffer.js";
 export type { CloseCallback, StreamOptions } from "./stream-core.js";
