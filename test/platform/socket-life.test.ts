@@ -183,9 +183,10 @@ describe("Socket: opening, options, closing", () => {
       dup: () => sock.dup(),
     };
     const others = ["constructor", "closed", "fileno", "close", "detach", "_open"];
+    // Where ioloop/tornado has been loaded, the same methods are there under their other names too.
     expect(Object.keys(calls).sort()).to.deep.equal(
       Object.getOwnPropertyNames(Socket.prototype)
-        .filter((name) => !others.includes(name))
+        .filter((name) => !others.includes(name) && !/[a-z]_[a-z]/.test(name))
         .sort(),
     );
     const made = systemCallsOf(() => {
