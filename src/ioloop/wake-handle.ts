@@ -124,8 +124,10 @@ export function wakeLoop(token: WakeToken): boolean {
   Atomics.add(state, USERS, 1);
   try {
     if (Atomics.load(state, CLOSED) === 1) return false;
-    // The first of several wakes writes; the others would only be counted (eventfd(2)).
-    if (Atomics.exchange(state, PENDING, 1) === 0) signalEventFd(state[DESCRIPTOR] as number);
+    // Written each time, though the first of several wakes would do (eventfd(2) adds them up): a worker that is ended between these two
+    // lines would otherwise leave the handle marked and silent for ever.
+    Atomics.store(state, PENDING, 1);
+    signalEventFd(state[DESCRIPTOR] as number);
     return true;
   } finally {
     Atomics.sub(state, USERS, 1);
