@@ -368,6 +368,8 @@ export class SSLIOStream extends IOStream {
     const socket = this.socket;
     const count = socket.recvInto(buf);
     this._lastCount = count ?? 0;
+    // What was found dry before is not any more, and here no event would say so.
+    this._dry = false;
     if (count === undefined && socket._wantsWrite) this._handshakeWriting = true;
     return count;
   }

@@ -2,9 +2,8 @@
 import { expect } from "chai";
 import { StreamClosedError } from "../../src/iostream/index.js";
 import { closeDescriptor } from "../../src/platform/index.js";
-import { injectFault } from "../support/faults.js";
 import { expectLog } from "../support/log-records.js";
-import { eachStream, failure, sendRaw, thrown } from "./kinds.js";
+import { eachStream, failingCalls, failure, sendRaw, thrown } from "./kinds.js";
 
 describe("Reads and the closed stream", () => {
   eachStream((it, kind) => {
@@ -104,8 +103,7 @@ describe("Reads and the closed stream", () => {
       const { reader } = pair();
       let closed = 0;
       reader.setCloseCallback(() => closed++);
-      const fd = reader.fileno();
-      using fault = injectFault(readCall, { errno: "EIO", when: (n: number) => n === fd });
+      using fault = failingCalls(reader, "read", "EIO");
       const error = thrown(() => reader.readBytes(1));
       expect(error).to.include({ code: "EIO", syscall: readCall });
       expect(fault.injected).to.equal(1);
@@ -129,8 +127,7 @@ describe("Reads and the closed stream", () => {
       reader.setCloseCallback(() => closed++);
       const read = reader.readBytes(1);
       await turns();
-      const fd = reader.fileno();
-      using fault = injectFault(readCall, { errno: "EIO", when: (n: number) => n === fd });
+      using fault = failingCalls(reader, "read", "EIO");
       sendRaw(writer, "x");
       const error = (await failure(read)) as StreamClosedError;
       expect(fault.injected).to.equal(1);
@@ -156,10 +153,9 @@ describe("Reads and the closed stream", () => {
       it(`S72 ${code} closes quietly, and is not thrown`, async ({ pair, turns }) => {
         for (const inline of [true, false]) {
           const { reader, writer } = pair();
-          const fd = reader.fileno();
           let read = inline ? undefined : reader.readBytes(1);
           await turns();
-          using fault = injectFault(readCall, { errno: code, when: (n: number) => n === fd });
+          using fault = failingCalls(reader, "read", code);
           if (inline) read = reader.readBytes(1);
           else sendRaw(writer, "x");
           const error = (await failure(read as PromiseLike<unknown>)) as StreamClosedError;

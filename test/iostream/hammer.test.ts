@@ -9,7 +9,7 @@ import { combinations } from "../support/combinations.js";
 import { expectLog } from "../support/log-records.js";
 import { makeLoop } from "../support/loop.js";
 import { Hammer, HostileKernel } from "./hammer.js";
-import { randomNumbers } from "./kinds.js";
+import { type Kind, randomNumbers } from "./kinds.js";
 
 /** So many rounds share a loop. */
 const TOGETHER = 100;
@@ -23,15 +23,21 @@ describe("The hammer", () => {
     expectLog("general", "warn", /^(error on read|Write error on)/, "any");
     expectLog("general", "error", /^Reached maximum read buffer size/, "any");
   });
+
+  it(`survives ${Math.ceil(rounds / 10)} rounds over TLS`, async function () {
+    this.timeout(10_000 + rounds * 10);
+    for (let batch = 0; batch < rounds / TOGETHER / 10; batch++) await hammer(firstSeed + batch, ["tls"]);
+    expectLog("general", "error", /^Reached maximum read buffer size/, "any");
+  });
 });
 
-async function hammer(seed: number): Promise<void> {
+async function hammer(seed: number, kinds: readonly Kind["name"][] = ["tcp", "unix", "pipe"]): Promise<void> {
   const combination = combinations[seed % combinations.length];
   const loop = makeLoop(combination);
   const random = randomNumbers(seed);
   const kernel = new HostileKernel(random);
   try {
-    await loop.runSync(() => new Hammer(loop, random, kernel, ["tcp", "unix", "pipe"]).run(TOGETHER), { timeout: 10 });
+    await loop.runSync(() => new Hammer(loop, random, kernel, kinds).run(TOGETHER), { timeout: 10 });
   } catch (error) {
     throw new Error(`With HAMMER_SEED=${seed} HAMMER_ROUNDS=${TOGETHER}`, { cause: error });
   } finally {

@@ -3,11 +3,20 @@
  * entry of `kinds`, and the whole suite runs over it.
  */
 import { combinations, type Combination } from "../support/combinations.js";
+import { injectFault } from "../support/faults.js";
 import { makeLoop } from "../support/loop.js";
 import type { PollIOLoop } from "../../src/ioloop/index.js";
-import type { BaseIOStream } from "../../src/iostream/index.js";
-import { IOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
-import { AF_INET, pipe, readDescriptor, Socket, socketpair, writeDescriptor } from "../../src/platform/index.js";
+import { type BaseIOStream, IOStream, PipeIOStream, SSLIOStream, type StreamOptions } from "../../src/iostream/index.js";
+import {
+  AF_INET,
+  errno as errnoNumber,
+  pipe,
+  readDescriptor,
+  Socket,
+  socketpair,
+  systemError,
+  writeDescriptor,
+} from "../../src/platform/index.js";
 import { CERT_NONE, SSLContext, type SSLSocket, sslWrapSocket } from "../../src/ssl/index.js";
 import { testIdentity } from "../support/certificates.js";
 
@@ -226,6 +235,34 @@ export function receiveRaw(stream: BaseIOStream, most = 65536): Buffer {
     if (count === undefined || count === 0) return Buffer.concat(parts);
     parts.push(Buffer.from(memory.subarray(0, count)));
   }
+}
+
+/**
+ * Makes the next `times` read or write calls of a stream fail. TLS makes its system calls inside OpenSSL, out of the seam's reach, so there the
+ * calls of its socket fail.
+ */
+export function failingCalls(
+  stream: BaseIOStream,
+  direction: "read" | "write",
+  errno: string,
+  times = 1,
+): Disposable & { injected: number } {
+  if (!(stream instanceof SSLIOStream)) {
+    const call = stream instanceof PipeIOStream ? direction : direction === "read" ? "recv" : "send";
+    const fd = stream.fileno();
+    return injectFault(call, { errno, times, when: (n: number) => n === fd });
+  }
+  const { socket } = stream;
+  const name = direction === "read" ? "recvInto" : "send";
+  const real = socket[name].bind(socket) as (bytes: Uint8Array) => number | undefined;
+  const fault = { injected: 0, [Symbol.dispose]: () => Object.assign(socket, { [name]: real }) };
+  const failing = (bytes: Uint8Array): number | undefined => {
+    if (fault.injected === times) return real(bytes);
+    fault.injected++;
+    throw systemError(errnoNumber(errno), name === "send" ? "send" : "recv");
+  };
+  Object.assign(socket, { [name]: failing });
+  return fault;
 }
 
 /** What an operation fails with. */

@@ -2,13 +2,12 @@
 import { expect } from "chai";
 import { StreamBufferFullError, StreamClosedError } from "../../src/iostream/index.js";
 import { expectLog } from "../support/log-records.js";
-import { injectFault } from "../support/faults.js";
-import { eachStream, failure, sendRaw, thrown, usual } from "./kinds.js";
+import { eachStream, failingCalls, failure, sendRaw, thrown, usual } from "./kinds.js";
 
 const collect = (chunks: string[]) => (chunk: Buffer) => chunks.push(String(chunk));
 
 describe("readUntilClose", () => {
-  eachStream((it, kind) => {
+  eachStream((it) => {
     it("S54 gives everything: buffered, in the kernel, and what comes later", async ({ pair, turns }) => {
       const { reader, writer } = pair();
       sendRaw(writer, "xbuffered,");
@@ -93,8 +92,7 @@ describe("readUntilClose", () => {
       const read = reader.readUntilClose();
       sendRaw(writer, "abc");
       await until(() => reader._readBufferSize === 3);
-      const fd = reader.fileno();
-      using fault = injectFault(kind.socket ? "recv" : "read", { errno: "EIO", when: (n: number) => n === fd });
+      using fault = failingCalls(reader, "read", "EIO");
       sendRaw(writer, "d");
       expect(String(await read)).to.equal("abc");
       expect(fault.injected).to.equal(1);
@@ -124,8 +122,7 @@ describe("readUntilClose", () => {
     it("S62 an error of the first attempt leaves the call, and no callback runs", async ({ pair, turns }) => {
       for (const callback of [undefined, (): never => expect.fail("called")]) {
         const { reader } = pair();
-        const fd = reader.fileno();
-        using fault = injectFault(kind.socket ? "recv" : "read", { errno: "EIO", when: (n: number) => n === fd });
+        using fault = failingCalls(reader, "read", "EIO");
         expect(thrown(() => reader.readUntilClose(callback as never)))
           .to.include({ code: "EIO" })
           .and.to.equal(reader.error);

@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { expect } from "chai";
 import { BaseIOStream, StreamBufferFullError, StreamClosedError, type StreamOptions } from "../../src/iostream/index.js";
-import { injectFault, replaceCall } from "../support/faults.js";
+import { replaceCall } from "../support/faults.js";
 import { expectLog } from "../support/log-records.js";
-import { eachStream, failure, receiveRaw, sendRaw, thrown, usual } from "./kinds.js";
+import { eachStream, failingCalls, failure, receiveRaw, sendRaw, thrown, usual } from "./kinds.js";
 
 /** A stream whose descriptor takes as many bytes as it is allowed to. */
 class Throttled extends BaseIOStream {
@@ -154,14 +154,11 @@ describe("write", () => {
 
     it("S92 EINTR is retried", async ({ pair }) => {
       const { reader, writer } = pair();
-      const fd = writer.fileno();
-      using fault = injectFault(writeCall, { errno: "EINTR", times: 2, when: (n: number) => n === fd });
+      using fault = failingCalls(writer, "write", "EINTR", 2);
       expect(writer.write("abc").done()).to.equal(true);
       expect(fault.injected).to.equal(2);
       expect(String(await reader.readBytes(3))).to.equal("abc");
-      const readCall = kind.socket ? "recv" : "read";
-      const rfd = reader.fileno();
-      using again = injectFault(readCall, { errno: "EINTR", times: 2, when: (n: number) => n === rfd });
+      using again = failingCalls(reader, "read", "EINTR", 2);
       sendRaw(writer, "d");
       expect(String(await reader.readBytes(1))).to.equal("d");
       expect(again.injected).to.equal(2);
@@ -172,8 +169,7 @@ describe("write", () => {
         const { writer } = pair();
         let closed = 0;
         writer.setCloseCallback(() => closed++);
-        const fd = writer.fileno();
-        using fault = injectFault(writeCall, { errno: code, when: (n: number) => n === fd });
+        using fault = failingCalls(writer, "write", code);
         const write = writer.write("x");
         expect(fault.injected).to.equal(1);
         const error = (await failure(write)) as StreamClosedError;
@@ -186,9 +182,8 @@ describe("write", () => {
     it("S95 any other error: a warning, and the same", async ({ pair, until }) => {
       for (const inline of [true, false]) {
         const { reader, writer } = pair();
-        const fd = writer.fileno();
         const first = inline ? undefined : writer.write(Buffer.alloc(kind.much));
-        using fault = injectFault(writeCall, { errno: "EIO", when: (n: number) => n === fd });
+        using fault = failingCalls(writer, "write", "EIO");
         const write = writer.write("x");
         if (!inline) receiveRaw(reader);
         for (const each of first === undefined ? [write] : [first, write]) {
