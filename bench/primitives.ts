@@ -268,6 +268,13 @@ async function sectionsSema(count: number): Promise<void> {
 
 results.push(
   await compare(
+    "lock, uncontended, asking done()",
+    ONE_BY_ONE,
+    variant("Lock", askingFirst),
+    variant("async-sema", () => oneByOne(new Sema(1))),
+    rounds,
+  ),
+  await compare(
     "lock, uncontended, awaiting nothing",
     ONE_BY_ONE,
     variant("Lock", askingFirst),
