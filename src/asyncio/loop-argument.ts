@@ -32,8 +32,7 @@ const handlers = new WeakMap<IOLoop, ExceptionHandler>();
 export function ioLoopOf(loop: unknown): IOLoop {
   if (loop === undefined) return IOLoop.current();
   if (loop instanceof IOLoop) return loop;
-  const inner = loop?._ioLoop;
-  if (inner instanceof IOLoop) return inner;
+  if (typeof loop === "object" && loop !== null && "_ioLoop" in loop && loop._ioLoop instanceof IOLoop) return loop._ioLoop;
   throw new TypeError(`loop is ${show(loop)}: pass an IOLoop or an EventLoop`);
 }
 

@@ -1,6 +1,5 @@
 /** The separators of `readuntil`: their checks and the search for them. Depends on the read buffer of `iostream`. */
 import type { ReadBuffer } from "../iostream/index.js";
-import type { Data } from "../platform/index.js";
 import { show } from "../process/index.js";
 
 /** One or several separators, the shortest first. */
