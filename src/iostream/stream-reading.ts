@@ -258,10 +258,15 @@ export abstract class StreamReading extends StreamCore {
     }
   }
 
-  /** Whether a read call now can bring anything that no event will tell of. @internal */
+  /**
+   * Whether a read call now may bring something: not when the last one emptied the descriptor and no event has come since, for if more has
+   * come meanwhile, asking for READ brings an event. In a dialogue that is every read, and a read call less for each message. A stream that
+   * is not registered is told of nothing, so it tries.
+   *
+   * @internal
+   */
   _worthTrying(): boolean {
-    const listening = this._state !== undefined && (this._state & READ) !== 0;
-    return this._chunksLeft > 0 && !(this._dry && listening);
+    return this._chunksLeft > 0 && !(this._dry && this._state !== undefined);
   }
 
   /**
