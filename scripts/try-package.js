@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { IOLoop } from "ioloop";
+import { VirtualTimeIOLoop } from "ioloop/testing";
 import { IOLoop as TornadoIOLoop } from "ioloop/tornado";
 
 const required = createRequire(import.meta.url)("ioloop");
@@ -23,5 +24,10 @@ ported.call_later(0.01, () => ported.stop());
 await ported.start();
 ported.close();
 
-assert.deepEqual(order, ["callback", "add_callback"]);
+const virtual = new VirtualTimeIOLoop();
+virtual.callLater(3600, () => order.push("an hour later"));
+await virtual.advance(3600);
+virtual.close();
+
+assert.deepEqual(order, ["callback", "add_callback", "an hour later"]);
 console.log("the built package runs under both names");

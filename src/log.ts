@@ -27,6 +27,21 @@ const NAMES: readonly LoggerName[] = ["access", "application", "general"];
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 const sinks = new Map<LoggerName, LogSink>();
 
+/** Sees a record before any sink does, and says whether it takes it. @internal */
+export type LogInterceptor = (name: LoggerName, level: LogLevel, message: string, details: readonly unknown[]) => boolean;
+
+/** Those in force; the last one added is asked first. */
+const interceptors: LogInterceptor[] = [];
+
+/** Has `interceptor` asked about every record until the function returned is called: for test helpers (N103). @internal */
+export function interceptLog(interceptor: LogInterceptor): () => void {
+  interceptors.push(interceptor);
+  return () => {
+    const index = interceptors.lastIndexOf(interceptor);
+    if (index >= 0) interceptors.splice(index, 1);
+  };
+}
+
 /** Debug and info are wanted by the default sink: `NODE_DEBUG` is a comma-separated list, as Node's own sections are. */
 function verbose(): boolean {
   const sections = process.env["NODE_DEBUG"];
@@ -76,6 +91,7 @@ export class Logger {
   #write(level: LogLevel, message: string, details: readonly unknown[]): void {
     // Logging happens where something has just failed: a sink that fails too must not take the loop down with it (H22).
     try {
+      if (interceptors.length > 0 && interceptors.toReversed().some((take) => take(this.name, level, message, details))) return;
       const sink = sinks.get(this.name);
       if (sink === undefined) writeToStderr(this.name, level, message, details);
       else sink[level](message, ...details);
