@@ -260,8 +260,7 @@ export abstract class BaseIOStream extends StreamReading {
     return future;
   }
 
-  /** @internal */
-  writing(): boolean {
+  override writing(): boolean {
     return this._writeBuffer !== undefined;
   }
 
