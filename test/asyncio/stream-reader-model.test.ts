@@ -120,8 +120,10 @@ async function outcomeOf(future: Future<Buffer>): Promise<Outcome> {
   try {
     return value((await future).toString("latin1"));
   } catch (error) {
-    if (error instanceof IncompleteReadError) return `incomplete ${JSON.stringify(error.partial.toString("latin1"))} ${String(error.expected)}`;
-    if (error instanceof LimitOverrunError) return `${error.message.includes("not found") ? "not found" : "found"}, overrun ${error.consumed}`;
+    if (error instanceof IncompleteReadError)
+      return `incomplete ${JSON.stringify(error.partial.toString("latin1"))} ${String(error.expected)}`;
+    if (error instanceof LimitOverrunError)
+      return `${error.message.includes("not found") ? "not found" : "found"}, overrun ${error.consumed}`;
     if (error instanceof RangeError && error.cause instanceof LimitOverrunError) return "too long";
     throw error;
   }
@@ -221,28 +223,32 @@ describe("StreamReader against a model", () => {
 
   it("A2 the same bytes in other pieces give the same lines", async () => {
     await fc.assert(
-      fc.asyncProperty(piece.chain((first) => fc.array(piece).map((others) => [first, ...others])), fc.array(fc.nat({ max: 9 })), async (pieces, cuts) => {
-        const linesOf = async (parts: readonly string[]): Promise<string[]> => {
-          const reader = new StreamReader();
-          const lines: string[] = [];
-          const reading = (async () => {
-            for await (const line of reader) lines.push(line.toString());
-          })();
-          for (const part of parts) {
-            reader.feedData(part);
-            await null;
-          }
-          reader.feedEof();
-          await reading;
-          return lines;
-        };
-        const all = pieces.join("");
-        const others: string[] = [];
-        let at = 0;
-        for (const cut of cuts) others.push(all.slice(at, (at += cut)));
-        others.push(all.slice(at));
-        expect(await linesOf(others)).to.deep.equal(await linesOf(pieces));
-      }),
+      fc.asyncProperty(
+        piece.chain((first) => fc.array(piece).map((others) => [first, ...others])),
+        fc.array(fc.nat({ max: 9 })),
+        async (pieces, cuts) => {
+          const linesOf = async (parts: readonly string[]): Promise<string[]> => {
+            const reader = new StreamReader();
+            const lines: string[] = [];
+            const reading = (async () => {
+              for await (const line of reader) lines.push(line.toString());
+            })();
+            for (const part of parts) {
+              reader.feedData(part);
+              await null;
+            }
+            reader.feedEof();
+            await reading;
+            return lines;
+          };
+          const all = pieces.join("");
+          const others: string[] = [];
+          let at = 0;
+          for (const cut of cuts) others.push(all.slice(at, (at += cut)));
+          others.push(all.slice(at));
+          expect(await linesOf(others)).to.deep.equal(await linesOf(pieces));
+        },
+      ),
       { numRuns: 300 },
     );
   }).timeout(20_000);

@@ -446,7 +446,9 @@ describe("StreamWriter", () => {
     "A25 the writer's text names transport and reader",
     onLoop(async (loop) => {
       const [, writer, peer] = await pair(loop);
-      expect(inspect(writer)).to.match(/^<StreamWriter transport=<SocketTransport fd=\d+ open write=0> reader=<StreamReader transport=.*>>$/s);
+      expect(inspect(writer)).to.match(
+        /^<StreamWriter transport=<SocketTransport fd=\d+ open write=0> reader=<StreamReader transport=.*>>$/s,
+      );
       writer.close();
       await writer.waitClosed();
       peer.close();
