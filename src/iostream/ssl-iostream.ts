@@ -61,6 +61,8 @@ const SHORT_READ = 4096;
  * ERR_SSL_UNEXPECTED_EOF_WHILE_READING) when the connection just ended. While nobody reads, TLS holds at most two records (32 KB) beside the
  * stream's own buffer.
  *
+ * Nagle's algorithm is switched off after the handshake (ours); `setNodelay(false)` switches it on.
+ *
  * Tornado: `SSLIOStream`.
  *
  * @example
@@ -232,6 +234,9 @@ export class SSLIOStream extends IOStream {
       this._handshakeFailed(new SSLError("The certificate is not accepted", { code: "CERT_REJECTED", library: "X509" }));
       return;
     }
+    // The last message of the handshake and the first data are two small writes: with Nagle's algorithm the second would wait for the other end's
+    // delayed acknowledgement, 40 ms on each connection.
+    this.setNodelay(true);
     this._runSslConnectCallback();
   }
 

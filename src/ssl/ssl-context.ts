@@ -178,7 +178,7 @@ export class SSLContext implements Disposable {
   }
 
   set minimumVersion(version: TLSVersion) {
-    this.#setVersion("minimumVersion", CTRL_MIN_VERSION, version);
+    this.#setVersion("minimumVersion", CTRL_MIN_VERSION, version, version, this.#maximumVersion);
     this.#minimumVersion = version;
   }
 
@@ -189,15 +189,18 @@ export class SSLContext implements Disposable {
 
   set maximumVersion(version: TLSVersion | undefined) {
     if (version === undefined) openssl().SSL_CTX_ctrl(this._pointer, CTRL_MAX_VERSION, 0, null);
-    else this.#setVersion("maximumVersion", CTRL_MAX_VERSION, version);
+    else this.#setVersion("maximumVersion", CTRL_MAX_VERSION, version, this.#minimumVersion, version);
     this.#maximumVersion = version;
   }
 
-  #setVersion(what: string, command: number, version: TLSVersion): void {
+  #setVersion(what: string, command: number, version: TLSVersion, lowest: TLSVersion, highest: TLSVersion | undefined): void {
     if (typeof version !== "string") throw new TypeError(`${what} is ${show(version)}: use a string such as "TLSv1.2"`);
     const number = Object.hasOwn(VERSION_NUMBERS, version) ? VERSION_NUMBERS[version] : undefined;
     if (number === undefined) {
       throw new RangeError(`${what} is ${show(version)}: use one of ${Object.keys(VERSION_NUMBERS).join(", ")}`);
+    }
+    if (highest !== undefined && VERSION_NUMBERS[lowest] > VERSION_NUMBERS[highest]) {
+      throw new RangeError(`${what} is ${show(version)}: the lowest version, ${lowest}, would be above the highest, ${highest}`);
     }
     openssl().ERR_clear_error();
     if (openssl().SSL_CTX_ctrl(this._pointer, command, number, null) !== 1) throw queuedError(`${what} ${version} is not possible`);

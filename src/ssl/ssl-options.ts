@@ -130,9 +130,9 @@ function configure(context: SSLContext, options: SSLOptions, mode: VerifyMode, s
   } else if (!serverSide && mode !== CERT_NONE) {
     context.loadDefaultCerts();
   }
-  // The higher end first: a lower end above it would be refused.
-  if (options.maxVersion !== undefined) context.maximumVersion = options.maxVersion;
+  // The lower end first: a higher one below the present 1.2 would be refused.
   if (options.minVersion !== undefined) context.minimumVersion = options.minVersion;
+  if (options.maxVersion !== undefined) context.maximumVersion = options.maxVersion;
   if (options.ciphers !== undefined) context.setCiphers(options.ciphers);
   if (options.alpnProtocols !== undefined) context.setAlpnProtocols(options.alpnProtocols);
   if (options.sniCallback !== undefined) context.sniCallback = options.sniCallback;

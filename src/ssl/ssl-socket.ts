@@ -46,6 +46,9 @@ const MOST = 1 << 30;
 /** The most bytes of one record: more than this SSL_read never gives. */
 const RECORD = 16384;
 
+/** user_canceled (RFC 8446, 6). */
+const ALERT_USER_CANCELED = 90;
+
 const onePeeked = new Uint8Array(1);
 
 /** A socket that speaks TLS. Made by `sslWrapSocket`. Python: `ssl.SSLSocket`. */
@@ -503,6 +506,8 @@ export class SSLSocket extends Socket implements Handshaking {
     const { sniCallback } = this.#context;
     if (sniCallback === undefined) return 0;
     const answer: unknown = sniCallback(this, name, this.#context);
+    // Closed by the callback: OpenSSL would go on and send its whole flight, with which the client's handshake can be done.
+    if (this.#closeWanted) return ALERT_USER_CANCELED;
     if (answer === undefined) return 0;
     if (typeof answer === "number") {
       if (!Number.isInteger(answer) || answer < 0 || answer > 255)
