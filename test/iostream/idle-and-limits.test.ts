@@ -113,6 +113,32 @@ describe("Idle streams and limits", () => {
       await turns();
     });
 
+    it("S130 S132 a match that ends beyond the limit is none, whatever the arrival sizes", async ({ pair, turns }) => {
+      for (const first of [1, 900, 1000]) {
+        const { reader, writer } = pair({ maxBufferSize: 1000 });
+        const read = reader.readUntil("\n");
+        const text = `${"x".repeat(1050)}\n${"y".repeat(100)}`;
+        sendRaw(writer, text.slice(0, first));
+        await turns(2);
+        sendRaw(writer, text.slice(first));
+        expect(((await failure(read)) as StreamClosedError).realError).to.be.instanceOf(StreamBufferFullError);
+      }
+      expectLog("general", "error", /^Reached maximum read buffer size/, 3);
+      expectLog("general", "warn", /^error on read/, 3);
+    });
+
+    it("S122 it listens only when the callbacks that are scheduled have run, for they may read on", async ({ pair, until }) => {
+      const { reader, writer } = pair();
+      sendRaw(writer, "ab");
+      await reader.readBytes(1);
+      let ran = false;
+      reader.readBytes(1, () => (ran = true));
+      reader.setCloseCallback(() => undefined);
+      expect(reader._state).to.equal(undefined);
+      await until(() => ran);
+      expect((reader._state ?? 0) & READ).to.equal(READ);
+    });
+
     it("S131 exactly the limit is allowed", async ({ pair, turns }) => {
       const { reader, writer } = pair({ maxBufferSize: 1000 });
       sendRaw(writer, "x".repeat(1000));
