@@ -205,14 +205,7 @@ export class TlsTransport extends SocketTransport {
   override _lose(error: Error | undefined): void {
     if (this._lost) return;
     this.#stopTimer();
-    const handshake = this.#handshake;
-    this.#handshake = undefined;
     super._lose(error);
-    if (handshake === undefined || handshake.done()) return;
-    handshake._settleFailed(
-      error ?? systemError(errno("ECONNABORTED"), "handshake", { reason: "the connection was closed meanwhile" }),
-      false,
-    );
   }
 
   /** After an abort or a failure without close_notify: the other end must not take what it got for everything. */
@@ -224,5 +217,11 @@ export class TlsTransport extends SocketTransport {
       this._sock.close();
     }
     this.#settings.ownContext?.close();
+    // Whoever waits for the handshake finds the descriptor closed (A57).
+    const handshake = this.#handshake;
+    this.#handshake = undefined;
+    if (handshake === undefined || handshake.done()) return;
+    const why = error ?? systemError(errno("ECONNABORTED"), "handshake", { reason: "the connection was closed meanwhile" });
+    handshake._settleFailed(why, false);
   }
 }

@@ -27,7 +27,11 @@ class Model {
   readonly calls: string[] = [];
   pending: Read | undefined;
 
-  constructor(readonly limit: number) {}
+  readonly limit: number;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
 
   feed(pieces: readonly string[]): void {
     for (const piece of pieces) {

@@ -15,24 +15,33 @@ export function onLoop(body: (loop: PollIOLoop) => PromiseLike<unknown>): () => 
   };
 }
 
+/** An error with what the library's may carry. */
+export interface Failure extends Error {
+  readonly code?: string;
+  readonly errors?: readonly Error[];
+  readonly partial?: Buffer;
+  readonly expected?: number;
+  readonly consumed?: number;
+}
+
 /** The failure of an awaitable. */
-export async function failureOf(awaitable: PromiseLike<unknown>): Promise<Error & Record<string, unknown>> {
+export async function failureOf(awaitable: PromiseLike<unknown>): Promise<Failure> {
   let value: unknown;
   try {
     value = await awaitable;
   } catch (error) {
     expect(error).to.be.an("error");
-    return error as Error & Record<string, unknown>;
+    return error as Failure;
   }
   throw new Error(`It was to fail, and has given ${String(value)}`);
 }
 
 /** What is thrown by a call. */
-export function thrownBy(call: () => unknown): Error & Record<string, unknown> {
+export function thrownBy(call: () => unknown): Failure {
   try {
     call();
   } catch (error) {
-    return error as Error & Record<string, unknown>;
+    return error as Failure;
   }
   throw new Error("It was to throw");
 }
@@ -53,21 +62,25 @@ export function portOf(server: Server): number {
 
 /** A server on 127.0.0.1 and one connection to it. */
 export class Connection implements AsyncDisposable {
-  constructor(
-    readonly server: Server,
-    readonly reader: StreamReader,
-    readonly writer: StreamWriter,
-    readonly peerReader: StreamReader,
-    readonly peerWriter: StreamWriter,
-  ) {}
+  readonly server: Server;
+  readonly reader: StreamReader;
+  readonly writer: StreamWriter;
+  readonly peerReader: StreamReader;
+  readonly peerWriter: StreamWriter;
+
+  constructor(server: Server, [reader, writer]: Streams, [peerReader, peerWriter]: Streams) {
+    this.server = server;
+    this.reader = reader;
+    this.writer = writer;
+    this.peerReader = peerReader;
+    this.peerWriter = peerWriter;
+  }
 
   static async make(serverOptions: ServerOptions = {}, options: ConnectOptions = {}): Promise<Connection> {
     let accepted: (streams: Streams) => void;
     const peer = new Promise<Streams>((resolve) => (accepted = resolve));
     const server = await startServer((...streams) => accepted(streams), "127.0.0.1", 0, serverOptions);
-    const [reader, writer] = await openConnection("127.0.0.1", portOf(server), options);
-    const [peerReader, peerWriter] = await peer;
-    return new Connection(server, reader, writer, peerReader, peerWriter);
+    return new Connection(server, await openConnection("127.0.0.1", portOf(server), options), await peer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
