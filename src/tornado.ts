@@ -122,7 +122,7 @@ const FIELDS: readonly (readonly [constructor: { readonly prototype: object }, n
   [library.IOLoop, ["timeFunc"] satisfies (keyof library.IOLoop)[]],
   [library.PeriodicCallback, ["callbackTime", "ioLoop"] satisfies (keyof library.PeriodicCallback)[]],
   [library.BaseIOStream, ["ioLoop", "maxBufferSize", "readChunkSize", "maxWriteBufferSize"] satisfies (keyof library.BaseIOStream)[]],
-  [library.TCPServer, ["maxBufferSize", "readChunkSize"] satisfies (keyof library.TCPServer)[]],
+  [library.TCPServer, ["sslOptions", "maxBufferSize", "readChunkSize"] satisfies (keyof library.TCPServer)[]],
   [library.Subprocess, ["ioLoop"] satisfies (keyof library.Subprocess)[]],
   [library.StreamClosedError, ["realError"] satisfies (keyof library.StreamClosedError)[]],
 ];

@@ -178,7 +178,7 @@ export class IOStream extends BaseIOStream {
    * Tornado: `start_tls` (4.0).
    *
    * @param serverSide - whether this end is the server
-   * @returns a Future of the new stream, done after the handshake; it fails with the TLS or system error itself
+   * @returns a Future of the new stream, done after the handshake; it fails with the TLS or system error itself. Cancelling it closes the connection
    * @throws RangeError when the stream is not idle, or names are checked and no `serverHostname` is given; this stream is then unharmed
    * @throws TypeError, Error for wrong options; SystemError, SSLError for files; Error on a TLS stream
    */

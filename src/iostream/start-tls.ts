@@ -10,6 +10,21 @@ import { setTlsConversion, type StartTlsOptions } from "./tls-conversion.js";
 /** What a converted stream cannot do any more. */
 const OPERATIONS = ["readBytes", "readInto", "readUntil", "readUntilRegex", "readUntilClose", "write", "connect", "startTls"] as const;
 
+/** Until it settles nobody has the stream, so cancelling it is the way to close the connection (TCPClient's time limit needs one). */
+class StartTlsFuture extends Future<SSLIOStream> {
+  readonly #stream: SSLIOStream;
+
+  constructor(stream: SSLIOStream) {
+    super();
+    this._scheduler = stream.ioLoop;
+    this.#stream = stream;
+  }
+
+  override _onCancel(): void {
+    this.#stream.close();
+  }
+}
+
 function startTls(stream: IOStream, serverSide: boolean, options: StartTlsOptions = {}): Future<SSLIOStream> {
   if (typeof serverSide !== "boolean") throw new TypeError(`serverSide is ${show(serverSide)}: pass true or false`);
   checkKeys("startTls()", ["sslOptions", "serverHostname"], options);
@@ -39,7 +54,7 @@ function startTls(stream: IOStream, serverSide: boolean, options: StartTlsOption
   secure._ownsContext = ownsContext;
   secure._serverHostname = serverHostname;
   secure._closeCallback = closeCallback;
-  const future = new Future<SSLIOStream>({ loop: ioLoop });
+  const future = new StartTlsFuture(secure);
   secure._startTlsFuture = future;
   return future;
 }

@@ -20,3 +20,6 @@ export {
 } from "./resolver.js";
 export { TCPClient, type TCPConnectOptions } from "./tcp-client.js";
 export { TCPServer, type TCPServerOptions } from "./tcp-server.js";
+
+// Where Tornado has them (`netutil`); they live below, for streams need them too.
+export { sslOptionsToContext, sslWrapSocket } from "../ssl/index.js";

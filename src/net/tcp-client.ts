@@ -1,10 +1,11 @@
 /** `TCPClient` and its race between address families. Depends on the resolver, on `IOStream` and on the loop's timeouts. */
 import { Future, TimeoutError } from "../concurrent/index.js";
 import { type Duration, durationToSeconds, IOLoop, isDuration, type TimeoutHandle } from "../ioloop/index.js";
-import { IOStream } from "../iostream/index.js";
+import { IOStream, type SSLIOStream } from "../iostream/index.js";
 import { constructing } from "../names.js";
 import { AF_INET6, AF_UNSPEC, type InetAddress, Socket } from "../platform/index.js";
 import { checkOptions, checkWhole, show } from "../process/index.js";
+import { type SSLContext, type SSLOptions, sslOptionsToContext } from "../ssl/index.js";
 import { _Connector } from "./connector.js";
 import { isResolver, notFound, type ResolvedAddress, Resolver } from "./resolver.js";
 
@@ -12,23 +13,29 @@ import { isResolver, notFound, type ResolvedAddress, Resolver } from "./resolver
 export interface TCPConnectOptions {
   /** `AF_INET` or `AF_INET6` to use that family alone. */
   af?: number | undefined;
+  /** For a TLS connection: a client's context, or what describes one; `{}` is the default, which verifies. */
+  sslOptions?: SSLContext | SSLOptions | undefined;
+  /** With `sslOptions`, the name that is asked for and checked, if not `host`. */
+  serverHostname?: string | undefined;
   /** As for `new IOStream()`. */
   maxBufferSize?: number | undefined;
   /** The local address to connect from. */
   sourceIp?: string | undefined;
   /** The local port to connect from; without `sourceIp`, on the loopback address. */
   sourcePort?: number | undefined;
-  /** Seconds from now, or a Duration, for lookup and connecting together. */
+  /** Seconds from now, or a Duration, for lookup, connecting and TLS handshake together. */
   timeout?: number | Duration | undefined;
 }
 
-const CONNECT_KEYS = ["af", "maxBufferSize", "sourceIp", "sourcePort", "timeout"];
+const CONNECT_KEYS = ["af", "sslOptions", "serverHostname", "maxBufferSize", "sourceIp", "sourcePort", "timeout"];
 
 /** Options of one call, checked. */
 interface Plan extends Omit<TCPConnectOptions, "timeout"> {
   readonly host: string;
   readonly port: number;
   readonly seconds: number | undefined;
+  /** For TLS. */
+  readonly context: SSLContext | undefined;
 }
 
 /**
@@ -67,8 +74,12 @@ export class TCPClient {
    * Connects to a host and gives the stream. Cancelling the Future closes all that is under way.
    *
    * Failures are rejections, those of wrong arguments too: the last address's system error (ECONNREFUSED and so on) when all have failed,
-   * ENOTFOUND, `TimeoutError` with everything closed.
+   * ENOTFOUND, `TimeoutError` with everything closed, an `SSLError` for a certificate that is not accepted.
+   *
+   * @returns a Future of an `IOStream`; with `sslOptions` of an `SSLIOStream`, after its handshake
    */
+  connect(host: string, port: number, options: TCPConnectOptions & { sslOptions: SSLContext | SSLOptions }): Future<SSLIOStream>;
+  connect(host: string, port: number, options?: TCPConnectOptions): Future<IOStream>;
   connect(host: string, port: number, options: TCPConnectOptions = {}): Future<IOStream> {
     let plan: Plan;
     try {
@@ -112,14 +123,23 @@ export class TCPClient {
 
 function readPlan(host: string, port: number, options: TCPConnectOptions): Plan {
   checkOptions("TCPClient.connect()", CONNECT_KEYS, options);
-  const { af = AF_UNSPEC, maxBufferSize, sourceIp, sourcePort, timeout } = options;
+  const { af = AF_UNSPEC, sslOptions, serverHostname, maxBufferSize, sourceIp, sourcePort, timeout } = options;
   if (typeof host !== "string") throw new TypeError(`host is ${show(host)}: pass a string`);
   checkWhole("port", port, 0, 65535);
   checkWhole("af", af, 0, 0x7fffffff);
   if (maxBufferSize !== undefined) checkWhole("maxBufferSize", maxBufferSize, 0, Number.MAX_SAFE_INTEGER);
   if (sourceIp !== undefined && typeof sourceIp !== "string") throw new TypeError(`sourceIp is ${show(sourceIp)}: pass a string`);
   if (sourcePort !== undefined) checkWhole("sourcePort", sourcePort, 0, 65535);
-  return { host, port, af, maxBufferSize, sourceIp, sourcePort, seconds: timeoutSeconds(timeout) };
+  if (serverHostname !== undefined && typeof serverHostname !== "string") {
+    throw new TypeError(`serverHostname is ${show(serverHostname)}: pass a string`);
+  }
+  if (serverHostname !== undefined && sslOptions === undefined) {
+    throw new RangeError(`serverHostname is ${show(serverHostname)} without sslOptions: pass { sslOptions: {} } for TLS`);
+  }
+  const seconds = timeoutSeconds(timeout);
+  // Last, for it makes something: a file that is missing is told of before anything is connected.
+  const context = sslOptions === undefined ? undefined : sslOptionsToContext(sslOptions);
+  return { host, port, af, sslOptions, serverHostname, maxBufferSize, sourceIp, sourcePort, seconds, context };
 }
 
 function timeoutSeconds(timeout: unknown): number | undefined {
@@ -152,6 +172,7 @@ class Connection {
   readonly #plan: Plan;
   #timeout: TimeoutHandle | undefined;
   #connector: _Connector | undefined;
+  #handshake: Future<SSLIOStream> | undefined;
 
   constructor(client: TCPClient, plan: Plan) {
     this.#client = client;
@@ -192,6 +213,14 @@ class Connection {
   abandon(): void {
     if (this.#timeout !== undefined) this.#loop.removeTimeout(this.#timeout);
     this.#connector?.future.cancel();
+    this.#handshake?.cancel();
+    this.#closeContext();
+  }
+
+  /** A context of our own making; streams hold on to what they need of it. */
+  #closeContext(): void {
+    const { context, sslOptions } = this.#plan;
+    if (context !== sslOptions) context?.close();
   }
 
   #race(addresses: ResolvedAddress[]): void {
@@ -203,18 +232,46 @@ class Connection {
       );
       // A Future of our own: its callbacks come with the loop, and a failure that has been passed on is not one that nobody reads.
       this.#loop.addFuture(this.#connector.start(), (raced) => {
-        if (this.#future.done()) return;
+        if (raced.cancelled()) return;
         const error = raced.exception();
         if (error !== undefined) this.#fail(error);
-        else this.#succeed(raced.result()[2]);
+        else this.#connected(raced.result()[2]);
       });
     } catch (error) {
       this.#fail(error);
     }
   }
 
+  #connected(stream: IOStream): void {
+    const { context, host, serverHostname } = this.#plan;
+    // Given up in the moment between the two.
+    if (this.#future.done()) {
+      stream.close();
+      return;
+    }
+    if (context === undefined) {
+      this.#succeed(stream);
+      return;
+    }
+    try {
+      const handshake = stream.startTls(false, { sslOptions: context, serverHostname: serverHostname ?? host });
+      this.#handshake = handshake;
+      this.#loop.addFuture(handshake, () => {
+        if (handshake.cancelled()) return;
+        const error = handshake.exception();
+        if (error !== undefined) this.#fail(error);
+        else if (this.#future.done()) handshake.result().close();
+        else this.#succeed(handshake.result());
+      });
+    } catch (error) {
+      stream.close();
+      this.#fail(error);
+    }
+  }
+
   #succeed(stream: IOStream): void {
     if (this.#timeout !== undefined) this.#loop.removeTimeout(this.#timeout);
+    this.#closeContext();
     this.#future.setResult(stream);
   }
 

@@ -1,23 +1,30 @@
 /** `TCPServer`: accepts connections and hands them on as streams. Depends on `bindSockets`, `addAcceptHandler`, `IOStream` and, for workers, `process`. */
+import { existsSync } from "node:fs";
 import { convertYielded } from "../gen/index.js";
 import { IOLoop, isThenable } from "../ioloop/index.js";
-import { IOStream } from "../iostream/index.js";
+import { IOStream, SSLIOStream } from "../iostream/index.js";
 import { applicationLog } from "../log.js";
 import { constructing } from "../names.js";
-import { type Address, errno, Socket, systemError } from "../platform/index.js";
+import { type Address, errno, isSystemError, Socket, systemError } from "../platform/index.js";
 import { checkOptions, checkWhole, forkProcesses, show } from "../process/index.js";
+import { SSLContext, SSLError, type SSLOptions, sslOptionsToContext, sslWrapSocket, UNEXPECTED_EOF } from "../ssl/index.js";
 import { addAcceptHandler } from "./accept-handler.js";
 import { bindSockets, type BindSocketsOptions } from "./bind-sockets.js";
 
 /** What `new TCPServer()` takes. */
 export interface TCPServerOptions {
+  /** A server's context, or what describes one, for a server that speaks TLS. */
+  sslOptions?: SSLContext | SSLOptions | undefined;
   /** As for `new IOStream()`, for each connection. */
   maxBufferSize?: number | undefined;
   /** As for `new IOStream()`, for each connection. */
   readChunkSize?: number | undefined;
 }
 
-const SERVER_KEYS = ["maxBufferSize", "readChunkSize"];
+/** What setting up TLS meets when the other end has gone already: nothing to log (N68). */
+const GONE: readonly string[] = ["ECONNABORTED", "EINVAL", "ENOTCONN"];
+
+const SERVER_KEYS = ["sslOptions", "maxBufferSize", "readChunkSize"];
 
 /**
  * A TCP server: extend it and override `handleStream`. It serves on the loop that is current when its sockets are added.
@@ -37,8 +44,12 @@ const SERVER_KEYS = ["maxBufferSize", "readChunkSize"];
  * IOLoop.current().start();
  */
 export class TCPServer {
+  /** What was given. */
+  readonly sslOptions: SSLContext | SSLOptions | undefined;
   readonly maxBufferSize: number | undefined;
   readonly readChunkSize: number | undefined;
+  /** What connections are wrapped with. @internal */
+  readonly _sslContext: SSLContext | undefined;
   /** What is served, by descriptor. @internal */
   readonly _sockets = new Map<number, Socket>();
   /** How to end serving it. @internal */
@@ -52,14 +63,18 @@ export class TCPServer {
 
   /**
    * @throws TypeError for an unknown option or one of a wrong type
-   * @throws RangeError for a size that is no count of bytes
+   * @throws RangeError for a size that is no count of bytes, and for `sslOptions` without a certificate, or with a file that does not exist
+   * @throws what `sslOptionsToContext` throws
    */
   constructor(options: TCPServerOptions = {}) {
     constructing(new.target);
     checkOptions(`new ${new.target.name}()`, SERVER_KEYS, options);
-    const { maxBufferSize, readChunkSize } = options;
+    const { sslOptions, maxBufferSize, readChunkSize } = options;
     if (maxBufferSize !== undefined) checkWhole("maxBufferSize", maxBufferSize, 0, Number.MAX_SAFE_INTEGER);
     if (readChunkSize !== undefined) checkWhole("readChunkSize", readChunkSize, 0, Number.MAX_SAFE_INTEGER);
+    // Once, not for each connection: a file that is missing or broken is told of here.
+    if (sslOptions !== undefined) this._sslContext = serverContext(sslOptions);
+    this.sslOptions = sslOptions;
     this.maxBufferSize = maxBufferSize;
     this.readChunkSize = readChunkSize;
   }
@@ -161,11 +176,14 @@ export class TCPServer {
     }
     for (const socket of this._pendingSockets) socket.close();
     this._pendingSockets = [];
+    // Connections hold on to what they need of it.
+    if (this._sslContext !== this.sslOptions) this._sslContext?.close();
   }
 
   /**
    * Called with each connection, on the server's loop: override it. When it throws, or the promise it returns rejects, that is logged and the
-   * stream closed. When it returns and leaves the stream open, the stream stays open.
+   * stream closed. When it returns and leaves the stream open, the stream stays open. With TLS the stream is an `SSLIOStream`, whose handshake may
+   * not be done yet: reads and writes wait for it.
    *
    * @param address - the other end's
    */
@@ -178,7 +196,8 @@ export class TCPServer {
     const loop = IOLoop.current();
     let stream: IOStream | undefined;
     try {
-      stream = new IOStream(connection, { maxBufferSize: this.maxBufferSize, readChunkSize: this.readChunkSize });
+      stream = this.#openStream(connection);
+      if (stream === undefined) return;
       const result = this.handleStream(stream, address);
       if (!isThenable(result)) return;
       const handled = convertYielded(result);
@@ -193,6 +212,21 @@ export class TCPServer {
     } catch (error) {
       applicationLog.error("Error in connection callback", error);
       (stream ?? connection).close();
+    }
+  }
+
+  /** The stream of a connection; `undefined` when its other end turns out to be gone. */
+  #openStream(connection: Socket): IOStream | undefined {
+    const options = { maxBufferSize: this.maxBufferSize, readChunkSize: this.readChunkSize };
+    if (this._sslContext === undefined) return new IOStream(connection, options);
+    let secure: Socket | undefined;
+    try {
+      secure = sslWrapSocket(connection, this._sslContext, { serverSide: true, doHandshakeOnConnect: false });
+      return new SSLIOStream(secure, options);
+    } catch (error) {
+      (secure ?? connection).close();
+      if (isSystemError(error) ? GONE.includes(error.code) : error instanceof SSLError && error.code === UNEXPECTED_EOF) return undefined;
+      throw error;
     }
   }
 
@@ -221,4 +255,18 @@ export class TCPServer {
   #checkNotStopped(method: string): void {
     if (this._stopped) throw new Error(`${method}() after stop(): make a new server`);
   }
+}
+
+/** The context of a server; what Tornado checks by itself, the certificate and its files, comes first. */
+function serverContext(options: SSLContext | SSLOptions): SSLContext {
+  if (typeof options === "object" && (options as unknown) !== null && !(options instanceof SSLContext)) {
+    const { certfile, keyfile, cert, sniCallback } = options;
+    if (certfile === undefined && cert === undefined && sniCallback === undefined) {
+      throw new RangeError('sslOptions has a missing key "certfile": a server needs a certificate, from certfile or cert');
+    }
+    for (const [name, file] of Object.entries({ certfile, keyfile })) {
+      if (typeof file === "string" && !existsSync(file)) throw new RangeError(`${name} "${file}" does not exist`);
+    }
+  }
+  return sslOptionsToContext(options, true);
 }
