@@ -120,7 +120,14 @@ export class EventLoop {
       if (typeof x !== "function") x.then(undefined, () => undefined);
       return Promise.reject(refused);
     }
-    return this._ioLoop.runSync<T>(() => ensureFuture(x, { loop: this }));
+    if (typeof x === "function") return this._ioLoop.runSync<T>(() => ensureFuture(x, { loop: this }));
+    try {
+      // Followed from here on: it may fail before the loop has its first turn, and must not be an unhandled rejection then.
+      const future = ensureFuture(x, { loop: this });
+      return this._ioLoop.runSync<T>(() => future);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
   }
 
   /** Runs until {@link stop}. */
