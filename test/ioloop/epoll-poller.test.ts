@@ -57,7 +57,7 @@ describe("EPollPoller", () => {
     poller.unregister(writer);
     put(writer);
     const batch = new Map([[3, 4]]);
-    expect(poller.harvest(batch)).to.equal(2);
+    poller.harvest(batch);
     expect([...batch]).to.deep.equal([
       [3, 4],
       [reader, EPOLLIN],

@@ -29,7 +29,7 @@ import {
   sys,
   systemError,
 } from "../../platform/index.js";
-import { type HostedPoller, type Pairs, writePollfd } from "./poller.js";
+import { HostedPoller, writePollfd } from "./poller.js";
 
 /** Descriptors taken out by one epoll_wait(2). More that are ready follow in the next iteration; the kernel serves them in turn (L13). */
 export const EPOLL_BATCH = 512;
@@ -50,14 +50,11 @@ interface Entry {
   fired: number;
 }
 
-export class EPollPoller implements HostedPoller {
-  readonly syscall = "epoll_ctl";
-  tainted = false;
-  version = 0;
+export class EPollPoller extends HostedPoller {
+  override readonly syscall = "epoll_ctl";
 
   #epollFd: number;
   #generation = 0;
-  #vanished: number[] = [];
   readonly #entries = new Map<number, Entry>();
   readonly #ready = new Uint32Array(EPOLL_BATCH * WORDS);
   readonly #readyBytes = new Uint8Array(this.#ready.buffer);
@@ -65,21 +62,22 @@ export class EPollPoller implements HostedPoller {
   readonly #eventBytes = new Uint8Array(this.#event.buffer);
 
   constructor() {
+    super();
     this.#epollFd = createEpoll();
   }
 
-  fileno(): number {
+  override fileno(): number {
     return this.#epollFd;
   }
 
-  register(fd: number, events: number): void {
+  override register(fd: number, events: number): void {
     const entry: Entry = { events, generation: this.#nextGeneration(), fired: 0 };
     if (this.#control(EPOLL_CTL_ADD, fd, entry) < 0) throw systemError(sys.errno(), "epoll_ctl");
     // The kernel knows better than this table: an entry that stands here for a number it accepts is that of a file closed since (L55).
     this.#entries.set(fd, entry);
   }
 
-  modify(fd: number, events: number): void {
+  override modify(fd: number, events: number): void {
     const entry = this.#entries.get(fd);
     const generation = entry?.generation ?? this.#nextGeneration();
     if (this.#control(EPOLL_CTL_MOD, fd, { events, generation }) < 0) throw systemError(sys.errno(), "epoll_ctl");
@@ -87,29 +85,12 @@ export class EPollPoller implements HostedPoller {
     else entry.events = events;
   }
 
-  unregister(fd: number): void {
+  override unregister(fd: number): void {
     this.#entries.delete(fd);
     if (sys.epoll_ctl(this.#epollFd, EPOLL_CTL_DEL, fd, null) < 0) throw systemError(sys.errno(), "epoll_ctl");
   }
 
-  poll(timeout: number): Pairs {
-    const ready = new Map<number, number>();
-    this.#wait(ready, Math.ceil(timeout * 1000));
-    return ready;
-  }
-
-  harvest(ready: Map<number, number>): number {
-    return this.#wait(ready, 0);
-  }
-
-  takeVanished(): readonly number[] {
-    if (this.#vanished.length === 0) return this.#vanished;
-    const vanished = this.#vanished;
-    this.#vanished = [];
-    return vanished;
-  }
-
-  rebuild(): void {
+  override rebuild(): void {
     // While the old set still tells: a number may be that of another file by now, which must not be entered for the old handler.
     for (const [fd, entry] of this.#entries) if (!this.#isRegistered(fd, entry)) this.#vanish(fd);
     const old = this.#epollFd;
@@ -122,22 +103,22 @@ export class EPollPoller implements HostedPoller {
     }
   }
 
-  waitSize(): number {
+  override waitSize(): number {
     return 1;
   }
 
-  writeWaitSet(memory: Buffer, offset: number): void {
+  override writeWaitSet(memory: Buffer, offset: number): void {
     writePollfd(memory, offset, this.#epollFd, EPOLLIN);
   }
 
-  close(): void {
+  override close(): void {
     if (this.#epollFd < 0) return;
     closeDescriptor(this.#epollFd);
     this.#epollFd = -1;
     this.#entries.clear();
   }
 
-  #wait(ready: Map<number, number>, milliseconds: number): number {
+  protected override collect(ready: Map<number, number>, milliseconds: number): void {
     const count = sys.epoll_wait(this.#epollFd, this.#readyBytes, EPOLL_BATCH, milliseconds);
     if (count < 0) throw systemError(sys.errno(), "epoll_wait");
     const words = this.#ready;
@@ -156,7 +137,6 @@ export class EPollPoller implements HostedPoller {
       }
       ready.set(fd, words[word] as number);
     }
-    return ready.size;
   }
 
   /** An event of a registration that is not ours any more: a duplicate keeps the kernel's entry alive. */
@@ -182,7 +162,7 @@ export class EPollPoller implements HostedPoller {
 
   #vanish(fd: number): void {
     this.#entries.delete(fd);
-    this.#vanished.push(fd);
+    this.vanished(fd);
   }
 
   #nextGeneration(): number {

@@ -17,7 +17,7 @@ import {
   sys,
   systemError,
 } from "../../platform/index.js";
-import { type HostedPoller, type Pairs, writePollfd } from "./poller.js";
+import { HostedPoller, writePollfd } from "./poller.js";
 
 /**
  * Which file a number stands for, as far as fstat(2) tells. The two ends of one pipe share an inode, and so do all eventfds, timerfds and
@@ -37,17 +37,14 @@ interface Entry {
   fired: number;
 }
 
-export class PollPoller implements HostedPoller {
-  readonly syscall = "poll";
-  readonly tainted = false;
-  version = 0;
+export class PollPoller extends HostedPoller {
+  override readonly syscall = "poll";
 
   #memory: Buffer = Buffer.alloc(0);
   #packedVersion = -1;
-  #vanished: number[] = [];
   readonly #entries = new Map<number, Entry>();
 
-  register(fd: number, events: number): void {
+  override register(fd: number, events: number): void {
     const identity = identify(fd);
     if (this.#entries.get(fd)?.identity === identity) throw systemError(errno("EEXIST"), "poll");
     checkPortable(events);
@@ -55,7 +52,7 @@ export class PollPoller implements HostedPoller {
     this.version++;
   }
 
-  modify(fd: number, events: number): void {
+  override modify(fd: number, events: number): void {
     const entry = this.#entries.get(fd);
     if (entry === undefined) throw systemError(errno(isOpen(fd) ? "ENOENT" : "EBADF"), "poll");
     checkPortable(events);
@@ -63,50 +60,33 @@ export class PollPoller implements HostedPoller {
     this.version++;
   }
 
-  unregister(fd: number): void {
+  override unregister(fd: number): void {
     if (!this.#entries.delete(fd)) throw systemError(errno("ENOENT"), "poll");
     this.version++;
   }
 
-  poll(timeout: number): Pairs {
-    const ready = new Map<number, number>();
-    this.#wait(ready, Math.ceil(timeout * 1000));
-    return ready;
-  }
-
-  harvest(ready: Map<number, number>): number {
-    return this.#wait(ready, 0);
-  }
-
-  takeVanished(): readonly number[] {
-    if (this.#vanished.length === 0) return this.#vanished;
-    const vanished = this.#vanished;
-    this.#vanished = [];
-    return vanished;
-  }
-
-  rebuild(): void {
+  override rebuild(): void {
     // Nothing of this poller is in the kernel.
   }
 
-  waitSize(): number {
+  override waitSize(): number {
     return this.#entries.size;
   }
 
-  writeWaitSet(memory: Buffer, offset: number): void {
+  override writeWaitSet(memory: Buffer, offset: number): void {
     for (const [fd, { events }] of this.#entries) {
       writePollfd(memory, offset, fd, events);
       offset += POLLFD_SIZE;
     }
   }
 
-  close(): void {
+  override close(): void {
     this.#entries.clear();
     this.#memory = Buffer.alloc(0);
     this.version++;
   }
 
-  #wait(ready: Map<number, number>, milliseconds: number): number {
+  protected override collect(ready: Map<number, number>, milliseconds: number): void {
     const count = this.#entries.size;
     if (this.#packedVersion !== this.version) {
       if (this.#memory.length < count * POLLFD_SIZE) this.#memory = Buffer.alloc(2 * count * POLLFD_SIZE);
@@ -124,13 +104,12 @@ export class PollPoller implements HostedPoller {
       const entry = this.#entries.get(fd);
       if ((events & POLLNVAL) !== 0 || (entry !== undefined && ++entry.fired % CHECK_EVERY === 0 && !isStill(entry, fd))) {
         this.#entries.delete(fd);
-        this.#vanished.push(fd);
+        this.vanished(fd);
         this.version++;
       } else {
         ready.set(fd, events);
       }
     }
-    return ready.size;
   }
 }
 

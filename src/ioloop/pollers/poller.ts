@@ -31,29 +31,59 @@ export interface Poller {
 /**
  * A poller of ours: it is only ever asked what is ready *now*, and a host waits for it inside Node (H13).
  */
-export interface HostedPoller extends Poller {
+export abstract class HostedPoller implements Poller {
   /** The system call its errors name. */
-  readonly syscall: string;
-  poll(timeout: number): Pairs;
-  /** A zero-wait poll: merges what is ready into `ready`, returns how many descriptors that were. */
-  harvest(ready: Map<number, number>): number;
-  /** Takes the descriptors found closed since the last call: their registrations are gone. */
-  takeVanished(): readonly number[];
+  abstract readonly syscall: string;
   /** The kernel reports a file that can no longer be unregistered: `rebuild()` is due. */
-  readonly tainted: boolean;
+  tainted = false;
+  /** Goes up whenever `writeWaitSet` would write something else: a wait begun before that has to begin again. */
+  version = 0;
+  #vanished: number[] = [];
+
+  abstract register(fd: number, events: number): void;
+  abstract modify(fd: number, events: number): void;
+  abstract unregister(fd: number): void;
+  abstract close(): void;
+  fileno?(): number;
+
+  poll(timeout: number): Pairs {
+    const ready = new Map<number, number>();
+    this.collect(ready, Math.ceil(timeout * 1000));
+    return ready;
+  }
+
+  /** A zero-wait poll: merges what is ready into `ready`. */
+  harvest(ready: Map<number, number>): void {
+    this.collect(ready, 0);
+  }
+
+  /** Takes the descriptors found closed since the last call: their registrations are gone. */
+  takeVanished(): readonly number[] {
+    if (this.#vanished.length === 0) return this.#vanished;
+    const vanished = this.#vanished;
+    this.#vanished = [];
+    return vanished;
+  }
+
   /** Replaces the kernel object by a new one with the same registrations; `fileno()` changes. */
-  rebuild(): void;
-  /** Goes up whenever `waitSet` would write something else: a wait begun before that has to begin again. */
-  readonly version: number;
+  abstract rebuild(): void;
   /** How many `struct pollfd` a wait needs. */
-  waitSize(): number;
+  abstract waitSize(): number;
   /** Writes those `struct pollfd`, from byte `offset` on: one of them becomes readable when something is ready. */
-  writeWaitSet(memory: Buffer, offset: number): void;
+  abstract writeWaitSet(memory: Buffer, offset: number): void;
+
+  /** Waits and merges what is ready into `ready`. Throws a system error, EINTR included. */
+  protected abstract collect(ready: Map<number, number>, milliseconds: number): void;
+
+  /** `fd` was found to be closed, or to be another file by now. */
+  protected vanished(fd: number): void {
+    this.#vanished.push(fd);
+  }
 }
 
 /** Whether the loop waits for this poller through a host. */
 export function isHosted(poller: Poller): poller is HostedPoller {
-  return typeof (poller as Partial<HostedPoller>).harvest === "function";
+  return poller instanceof HostedPoller;
 }
 
 /** Writes one `struct pollfd` with its answer field cleared. */
