@@ -12,7 +12,7 @@ import asyncio
 async def handle(reader, writer):
     line = await reader.readline()
     writer.write(line)
-    size = int(await reader.readuntil(b";") [:-1])
+    size = int((await reader.readuntil(b";"))[:-1])
     data = await reader.readexactly(size)
     writer.write(b"%d\\n" % len(data))
     writer.writelines([data[:1000], data[1000:]])
