@@ -142,7 +142,7 @@ export class PollIOLoop extends IOLoop {
     if (dispatched && this._hasWork(now)) this._host.again();
     // After a dispatch nothing will run before the next wait, so `now` still holds; by a second reading a timeout could be due meanwhile, and
     // its wait of 0 would bring a second dispatch into this turn (H4).
-    else this._iterate(now, dispatched ? now : undefined);
+    else this._iterate(now, dispatched);
   }
 
   /** Whether (1) to (6) would do anything. */
@@ -154,10 +154,13 @@ export class PollIOLoop extends IOLoop {
 
   // ---- One iteration ----
 
-  /** (1) to (7); and (8), where the answer of the poll is there at once. `now` is what the clock showed, if it was just read. */
-  private _iterate(now?: number, after?: number): void {
+  /**
+   * (1) to (7); and (8), where the answer of the poll is there at once. `now` is what the clock showed, if it was just read, and `holds` that
+   * it need not be read again, for nothing is going to run.
+   */
+  private _iterate(now?: number, holds = false): void {
     const stopped = this._runQueued(now);
-    const wait = this._waitLength(after); // (5)
+    const wait = this._waitLength(holds ? now : undefined); // (5)
     if (stopped) {
       this._leave(); // (6)
       return;
