@@ -291,10 +291,10 @@ describe("TLS streams", () => {
     it("S172 a server without a certificate: the handshake fails on both ends", async (test) => {
       const { server, client } = tlsPair(test, { sslOptions: {} });
       const errors = (await Promise.all([failure(server.waitForHandshake()), failure(client.waitForHandshake())])) as StreamClosedError[];
-      expect(errors.map(({ realError }) => (realError as NodeJS.ErrnoException).code)).to.deep.equal([
-        "ERR_SSL_NO_SHARED_CIPHER",
-        "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
-      ]);
+      const [ours, theirs] = errors.map(({ realError }) => (realError as NodeJS.ErrnoException).code);
+      expect(ours).to.equal("ERR_SSL_NO_SHARED_CIPHER");
+      // OpenSSL 3.0 calls the alert "sslv3 alert handshake failure", 3.5 "ssl/tls alert handshake failure".
+      expect(theirs).to.match(/^ERR_SSL_.*_ALERT_HANDSHAKE_FAILURE$/);
       expectLog("general", "warn", /^SSL Error on/, 2);
     });
   }, choice);
