@@ -138,8 +138,9 @@ export class HandlerTable extends Map<number, Registration> {
         this.#poller.modify(registration.number, registration.events);
         registration.polled = registration.events;
       } catch (error) {
-        if (!isSystemError(error)) throw error;
-        this.forget(registration.number, `cannot be watched any more (${error.message})`);
+        // Not thrown: a flush may run in a microtask, with nobody above it. A system error says that the descriptor has gone.
+        if (!isSystemError(error)) generalLog.error("A poller failed to change an interest", error);
+        this.forget(registration.number, `cannot be watched any more (${String(error)})`);
       }
     }
   }

@@ -70,9 +70,7 @@ export class PollIOLoop extends IOLoop {
     this._waiting = this._stopPending = this._stepping = this._flushQueued = false;
     this._started = undefined;
     try {
-      const turn = (): void => {
-        this._turn();
-      };
+      const turn = (): void => this._turn();
       this._waker = new Waker();
       this._wakeHandles = new WakeHandles(this._waker);
       this._host = makeHost(this._impl, options.host, turn, this._waker, this._events);
@@ -173,7 +171,7 @@ export class PollIOLoop extends IOLoop {
     this._host.again();
   }
 
-  /** (1) to (4): whether the loop has been asked to stop. */
+  /** (1) to (4). Returns whether the loop has been asked to stop. */
   private _runQueued(now?: number): boolean {
     this._iterations++;
     if (this.observer !== undefined) this._observe({ type: "iteration-start", iteration: this._iterations });

@@ -6,6 +6,7 @@ import { ready, thrown } from "../platform/expectations.js";
 import { unusedPort } from "../platform/fixtures.js";
 import { eachCombination } from "../support/combinations.js";
 import { injectFault } from "../support/faults.js";
+import { expectLog } from "../support/log-records.js";
 import { realDelay, settle } from "../support/real-timers.js";
 import { debugMessages, drain, expectRefusal as expectRefusalOf, Files, makeFakeLoop, Owner, put, runPolls } from "./driving.js";
 
@@ -48,6 +49,19 @@ describe("IOLoop: what the poller is told", () => {
     loop.runIteration();
     expect(fake.registered.get(900)).to.equal(0x1d);
     loop.removeHandler(900);
+  });
+
+  it("L11 drops a registration whose change the poller refuses, and the loop goes on", () => {
+    const { fake, loop } = makeFakeLoop();
+    loop.addHandler(900, nothing, READ);
+    fake.modify = () => {
+      throw new Error("a poller's own mistake");
+    };
+    loop.updateHandler(900, WRITE);
+    expectLog("general", "error", /A poller failed to change an interest/);
+    loop.runIteration();
+    expect(loop.statistics().handlers).to.equal(0);
+    loop.runIteration();
   });
 
   it("L57 passes other bits of epoll on as a positive number", () => {
