@@ -1,9 +1,10 @@
 /**
- * One of the servers of `npm run bench:echo`, in a process of its own: `node --import tsx bench/echo-server.ts net|await|callback|idle`.
+ * One of the servers of `npm run bench:echo`, in a process of its own: `node --import tsx bench/echo-server.ts net|net-lines|await|callback|asyncio|idle`.
  * Prints its port and serves until it is killed; for `idle` it prints its resident memory when a line comes in on stdin.
  */
 import { createServer, type AddressInfo } from "node:net";
 import { IOLoop, IOStream, Socket, StreamClosedError } from "ioloop";
+import { startServer } from "ioloop/asyncio";
 
 type Serve = (stream: IOStream) => void;
 
@@ -57,6 +58,46 @@ switch (kind) {
     server.listen(0, "127.0.0.1", 1024, () => {
       console.log((server.address() as AddressInfo).port);
     });
+    break;
+  }
+  case "net-lines": {
+    // The splitter that people write by hand: what is left of a line waits for the rest.
+    const server = createServer({ noDelay: true }, (socket) => {
+      let rest: Buffer | undefined;
+      socket
+        .on("data", (data) => {
+          let all = rest === undefined ? data : Buffer.concat([rest, data]);
+          for (let end = all.indexOf(10); end >= 0; end = all.indexOf(10)) {
+            socket.write(all.subarray(0, end + 1));
+            all = all.subarray(end + 1);
+          }
+          rest = all.length > 0 ? all : undefined;
+        })
+        .on("error", () => undefined);
+    });
+    server.listen(0, "127.0.0.1", 1024, () => {
+      console.log((server.address() as AddressInfo).port);
+    });
+    break;
+  }
+  case "asyncio": {
+    const server = await startServer(
+      async (reader, writer) => {
+        try {
+          for (;;) {
+            writer.write(await reader.readuntil("\n"));
+            await writer.drain();
+          }
+        } catch {
+          writer.close();
+        }
+      },
+      "127.0.0.1",
+      0,
+      { backlog: 1024 },
+    );
+    console.log((server.sockets[0]?.getsockname() as [string, number])[1]);
+    void IOLoop.current().start();
     break;
   }
   case "await":

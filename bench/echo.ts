@@ -90,6 +90,24 @@ function answers(server: Server, load: string | undefined): number {
   return Number(execFileSync(...onCore(1, command, all), { encoding: "utf8" }));
 }
 
+/** asyncio's own streams, on uvloop where that is installed. */
+const UVLOOP = `
+import asyncio, uvloop
+async def echo(reader, writer):
+    try:
+        while True:
+            writer.write(await reader.readuntil(b"\\n"))
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+uvloop.install()
+asyncio.run(main())
+`;
+
 interface Contender {
   readonly name: string;
   readonly command: readonly [string, readonly string[]];
@@ -104,6 +122,11 @@ async function measureEcho(): Promise<void> {
     { name: "Node net", command: typescript("echo-server.ts", "net"), results: [] },
     { name: "await", command: typescript("echo-server.ts", "await"), results: [] },
     { name: "callbacks", command: typescript("echo-server.ts", "callback"), results: [] },
+    { name: "Node net, lines", command: typescript("echo-server.ts", "net-lines"), results: [] },
+    { name: "asyncio", command: typescript("echo-server.ts", "asyncio"), results: [] },
+    ...(succeeds("python3", ["-c", "import uvloop"])
+      ? [{ name: "uvloop", command: ["python3", ["-c", UVLOOP]] as const, results: [] }]
+      : []),
   ];
   // The first round warms the machine up.
   for (let round = -1; round < rounds; round++) {
@@ -119,7 +142,7 @@ async function measureEcho(): Promise<void> {
   );
   for (const { name, results } of contenders) {
     const { median, min, max } = series(name, results);
-    console.log(`  ${name.padEnd(12)} ${whole(median)} answers/s   (${whole(min)} to ${whole(max)})`);
+    console.log(`  ${name.padEnd(16)} ${whole(median)} answers/s   (${whole(min)} to ${whole(max)})`);
   }
   const byName = new Map(contenders.map((each) => [each.name, each.results]));
   const pairs = [
@@ -127,6 +150,8 @@ async function measureEcho(): Promise<void> {
     ["await", "epoll in C", 0.8],
     ["callbacks", "epoll in C", 0.85],
     ["callbacks", "Node net", undefined],
+    ["asyncio", "Node net, lines", 1],
+    ["asyncio", "uvloop", 1],
   ] as const;
   for (const [one, other, wanted] of pairs) {
     const theirs = byName.get(other);
