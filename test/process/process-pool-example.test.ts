@@ -14,7 +14,7 @@ function lines(port: number): { socket: Socket; ask: (line: string) => Promise<s
     ask: async (line) => {
       socket.write(`${line}\n`);
       const answer = await answers.next();
-      return answer.done === true ? "the end" : String(answer.value);
+      return answer.done === true ? "the end" : answer.value;
     },
   };
 }
