@@ -37,6 +37,11 @@ class Running implements AsyncDisposable {
     return Number(/:([0-9]+)$/.exec(await this.line())?.[1]);
   }
 
+  /** Waits until it has ended by itself. */
+  async end(): Promise<void> {
+    await this.#gone;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill();
     await this.#gone;
@@ -134,6 +139,8 @@ describe("The examples of streams", function () {
     expect(await program.line()).to.equal("2: error two");
     appendFileSync(file, "the last error\n");
     expect(await program.line()).to.equal("3: the last error");
+    // Killed before that, it would leave its tail and grep behind.
+    await program.end();
     rmSync(folder, { recursive: true });
   });
 
