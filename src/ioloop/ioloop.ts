@@ -497,6 +497,15 @@ export class IOLoop {
     }
   }
 
+  /** `closeFd` for `close({ allFds: true })`: an object that cannot be closed must not keep the rest open (L92). */
+  protected _closeRegistered(fd: FileDescriptor): void {
+    try {
+      this.closeFd(fd);
+    } catch (error) {
+      applicationLog.error("A registered object could not be closed with its IOLoop", error);
+    }
+  }
+
   /** `close()`. */
   [Symbol.dispose](): void {
     this.close();

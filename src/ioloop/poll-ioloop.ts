@@ -49,6 +49,7 @@ export class PollIOLoop extends IOLoop {
   declare private _stopPending: boolean;
   /** In an iteration run by hand. */
   declare private _stepping: boolean;
+  declare private _bare: boolean;
   declare private _iterations: number;
   declare private _flushQueued: boolean;
   declare private _wakeHandles: WakeHandles;
@@ -67,14 +68,14 @@ export class PollIOLoop extends IOLoop {
     this._callbacks = new CallbackQueue();
     this._timeouts = new TimeoutHeap();
     this._iterations = 0;
-    this._waiting = this._stopPending = this._stepping = this._flushQueued = false;
+    this._waiting = this._stopPending = this._stepping = this._bare = this._flushQueued = false;
     this._started = undefined;
     try {
       const turn = (): void => this._turn();
       this._waker = new Waker();
       this._wakeHandles = new WakeHandles(this._waker);
       this._host = makeHost(this._impl, options.host, turn, this._waker, this._events);
-      this._register(this._waker, () => this._woken(), READ, false);
+      this._addBareHandler(this._waker, () => this._woken(), READ);
     } catch (error) {
       (this._waker as Waker | undefined)?.close();
       this._impl.close();
@@ -357,23 +358,24 @@ export class PollIOLoop extends IOLoop {
    * @throws SystemError EEXIST when it is registered already, EBADF when it is closed, EPERM when it is a regular file
    */
   override addHandler<F extends FileDescriptor>(fd: F, handler: EventCallback<F>, events: number): void {
-    this._register(fd, handler, events, true);
-  }
-
-  /** `addHandler` for handlers of the library itself: runs with no async context, so none passes from one read of a stream to the next. @internal */
-  override _addBareHandler<F extends FileDescriptor>(fd: F, handler: EventCallback<F>, events: number): void {
-    this._register(fd, handler, events, false);
-  }
-
-  private _register<F extends FileDescriptor>(fd: F, handler: EventCallback<F>, events: number, inContext: boolean): void {
     this._checkOpen("addHandler");
     const number = this._numberOf(fd);
     checkCallback(handler, "handler");
     const mask = (checkMask(events) | ERROR) >>> 0;
-    this._handlers.register(new Registration(number, fd, handler, mask, inContext ? new Context() : undefined));
+    this._handlers.register(new Registration(number, fd, handler, mask, this._bare ? undefined : new Context()));
     this._events.delete(number);
     if (this.observer !== undefined) this._observe({ type: "handler-added", fd, events: mask });
     if (this._waiting) this._host.changed();
+  }
+
+  /** `addHandler` for handlers of the library itself: run with no async context, so none passes from one read of a stream to the next. @internal */
+  override _addBareHandler<F extends FileDescriptor>(fd: F, handler: EventCallback<F>, events: number): void {
+    this._bare = true;
+    try {
+      this.addHandler(fd, handler, events); // By its name, so that an override sees it (L21).
+    } finally {
+      this._bare = false;
+    }
   }
 
   /**
@@ -487,13 +489,5 @@ export class PollIOLoop extends IOLoop {
     if (allFds) for (const { fd } of registrations) this._closeRegistered(fd);
     this._shutDownExecutor();
     current.forget(this);
-  }
-
-  private _closeRegistered(fd: FileDescriptor): void {
-    try {
-      this.closeFd(fd);
-    } catch (error) {
-      applicationLog.error("A registered object could not be closed with its IOLoop", error);
-    }
   }
 }

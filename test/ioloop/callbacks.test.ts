@@ -219,6 +219,19 @@ describe("IOLoop: callbacks", () => {
     loop.runIteration();
   });
 
+  it("L21 reaches a replaced addHandler for the library's own registrations", () => {
+    const { loop } = makeFakeLoop();
+    const real = loop.addHandler.bind(loop);
+    const registered: unknown[] = [];
+    loop.addHandler = ((fd: number, handler: () => void, events: number) => {
+      registered.push(fd);
+      real(fd, handler, events);
+    }) as typeof loop.addHandler;
+    loop._addBareHandler(900, () => undefined, IOLoop.READ);
+    expect(registered).to.deep.equal([900]);
+    loop.removeHandler(900);
+  });
+
   it("L21 reaches a replaced addCallback for internal uses too", async () => {
     const { loop } = makeFakeLoop();
     const real = loop.addCallback.bind(loop);
