@@ -81,6 +81,18 @@ describe("bindSockets", () => {
     closeAll(sockets);
   });
 
+  it("N34 binds an address once that the name has several times", () => {
+    // Without a socket type getaddrinfo answers once for each type.
+    using _fault = replaceCall("getaddrinfo", (real) => (host, port, hints, result) => {
+      const words = new Int32Array((hints as Uint8Array).slice().buffer);
+      words[2] = 0;
+      return real(host, port, new Uint8Array(words.buffer), result);
+    });
+    const sockets = bindSockets(0, "127.0.0.1");
+    expect(sockets).to.have.length(1);
+    closeAll(sockets);
+  });
+
   it("N34 takes the address from the options as well, but not from both", () => {
     const sockets = bindSockets(0, { address: "127.0.0.1" });
     expect(sockets).to.have.length(1);
@@ -141,6 +153,13 @@ describe("bindSockets", () => {
     const error = expectThrowsWithoutLeak(() => bindSockets(0, "::1"));
     expect(error).to.include({ code: "EADDRNOTAVAIL", address: "::1" });
     expect(expectThrowsWithoutLeak(() => bindSockets(0)).code).to.equal("EADDRNOTAVAIL");
+    // Another name for the same two addresses.
+    using _lookup = replaceCall("getaddrinfo", (real) => (_host, port, hints, result) => real(null, port, hints, result));
+    expect(expectThrowsWithoutLeak(() => bindSockets(0, "other.example", { flags: 0 }))).to.include({
+      code: "EADDRNOTAVAIL",
+      address: "::1",
+    });
+    closeAll(bindSockets(0, "localhost", { flags: 0 }));
   });
 
   it("N37 throws EADDRNOTAVAIL when nothing at all was bound", () => {

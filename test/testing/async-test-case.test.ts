@@ -149,6 +149,17 @@ describe("AsyncTestCase", () => {
     expect(IOLoop.current(false)).to.equal(undefined);
   });
 
+  it("N98 leaves no current loop, whatever the test has made current", async () => {
+    using other = new IOLoop({ makeCurrent: false });
+    class Switching extends AsyncTestCase {
+      testIt(): void {
+        other.makeCurrent();
+      }
+    }
+    await registered(Switching).run("testIt");
+    expect(IOLoop.current(false)).to.equal(undefined);
+  });
+
   it("N98 says where it belongs when it is not in Mocha", () => {
     const real = globalThis.describe;
     Object.assign(globalThis, { describe: undefined });
