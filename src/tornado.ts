@@ -10,7 +10,7 @@
  * camelCase name.
  */
 import * as library from "./index.js";
-import { onFirstConstruction, type SnakeName, snakeName } from "./names.js";
+import { giveBothNames, giveFieldNames, type SnakeName } from "./names.js";
 
 // ---- Types ----
 
@@ -76,44 +76,6 @@ type BothNames<M> = {
 
 // ---- Run time ----
 
-/** Of each method name in Tornado's spelling the library's own. */
-const libraryNames = new Map<string, string>();
-
-/** Gives the members of one prototype or constructor their other names. */
-function giveOtherNames(holder: object): void {
-  for (const name of Object.getOwnPropertyNames(holder)) {
-    const other = snakeName(name);
-    if (other === name || Object.hasOwn(holder, other)) continue;
-    libraryNames.set(other, name);
-    Object.defineProperty(holder, other, {
-      configurable: true,
-      // What this very level has under the name, not what the object would answer: `super.handle_stream()` must not end in the override again.
-      get(this: object): unknown {
-        const owner = Object.hasOwn(this, name) ? this : holder;
-        return Reflect.get(owner, name, this);
-      },
-      set(this: object, value: unknown) {
-        Reflect.set(this, name, value);
-      },
-    });
-  }
-}
-
-/** Makes the overrides of a user's class count under both names, on each level between it and the library. */
-function adopt(constructor: object): void {
-  for (let each: unknown = constructor; typeof each === "function" && !libraryClasses.has(each); each = Object.getPrototypeOf(each)) {
-    for (const holder of [each.prototype as object, each]) {
-      for (const other of Object.getOwnPropertyNames(holder)) {
-        const name = libraryNames.get(other);
-        if (name === undefined || Object.hasOwn(holder, name) || !(name in holder)) continue;
-        const descriptor = Object.getOwnPropertyDescriptor(holder, other);
-        if (descriptor !== undefined) Object.defineProperty(holder, name, descriptor);
-      }
-      giveOtherNames(holder);
-    }
-  }
-}
-
 /**
  * Attributes that are no more than a field of an object, which no prototype shows: by the class that has them. A test compares this list with
  * real objects.
@@ -127,41 +89,9 @@ const FIELDS: readonly (readonly [constructor: { readonly prototype: object }, n
   [library.StreamClosedError, ["realError"] satisfies (keyof library.StreamClosedError)[]],
 ];
 
-for (const [{ prototype }, names] of FIELDS) {
-  for (const name of names) {
-    Object.defineProperty(prototype, snakeName(name), {
-      configurable: true,
-      get(this: object): unknown {
-        return Reflect.get(this, name);
-      },
-      set(this: object, value: unknown) {
-        Reflect.set(this, name, value);
-      },
-    });
-  }
-}
+for (const [constructor, names] of FIELDS) giveFieldNames(constructor, names);
 
-const libraryClasses = new Set<unknown>();
-
-for (const value of Object.values(library)) {
-  if (typeof value !== "function" || !("prototype" in value)) continue;
-  // Base classes that are not exported by themselves have members of their own; built-in ones, such as Error, are not ours to rename.
-  for (let each: unknown = value; typeof each === "function" && !isBuiltIn(each); each = Object.getPrototypeOf(each)) {
-    if (libraryClasses.has(each)) break;
-    libraryClasses.add(each);
-    giveOtherNames(each.prototype as object);
-    giveOtherNames(each);
-  }
-}
-onFirstConstruction(adopt);
-
-function isBuiltIn(constructor: object): boolean {
-  return constructor === Function.prototype || Function.prototype.toString.call(constructor).includes("[native code]");
-}
-
-const underOtherNames: Record<string, unknown> = {};
-for (const [name, value] of Object.entries(library)) underOtherNames[snakeName(name)] = value;
-const tornado = underOtherNames as BothNames<typeof library>;
+const tornado = giveBothNames(library) as BothNames<typeof library>;
 
 // ---- Exports ----
 

@@ -16,6 +16,7 @@ import type { ResolvedAddress } from "../net/index.js";
 import { checkFlag, checkOptions, checkWhole, show } from "../process/index.js";
 import type { SSLContext } from "../ssl/index.js";
 import { checkServerHostname, createDefaultContext, type SSLOptions, sslOptionsToContext, SSLSocket, sslWrapSocket } from "../ssl/index.js";
+import type { Both } from "./both.js";
 import { connectUnix, interleaved, Race, resolve } from "./connect-socket.js";
 import { ioLoopOf, type LoopArgument } from "./loop-argument.js";
 import { Protocol } from "./protocol.js";
@@ -85,17 +86,17 @@ export function createConnection<P extends Protocol>(
   host?: string,
   port?: number,
   options?: ConnectionOptions,
-): Future<[Transport, P]>;
+): Future<[Both<Transport>, P]>;
 export function createConnection<P extends Protocol>(
   protocolFactory: ProtocolFactory<P>,
   options?: ConnectionOptions,
-): Future<[Transport, P]>;
+): Future<[Both<Transport>, P]>;
 export function createConnection<P extends Protocol>(
   protocolFactory: ProtocolFactory<P>,
   hostOrOptions?: string | ConnectionOptions,
   port?: number,
   third?: ConnectionOptions,
-): Future<[Transport, P]> {
+): Future<[Both<Transport>, P]> {
   const [host, options] = typeof hostOrOptions === "object" ? [undefined, hostOrOptions] : [hostOrOptions, third ?? {}];
   return begin(options, async (task, loop) => {
     checkCallback(protocolFactory, "protocolFactory");
@@ -113,6 +114,8 @@ export function createConnection<P extends Protocol>(
       if (socket === undefined) {
         const addresses = await resolve(task, host, port as number, family, flags);
         const local = localAddr === undefined ? undefined : await resolveLocal(task, localAddr);
+        // A race that has begun is to be waited for: its socket is nobody's otherwise.
+        task.check();
         socket = await task.wait(new Race({ loop, proto, local, delay, allErrors }, interleaved(addresses, interleave)).start());
       }
       return connected(task, loop, socket, sock === undefined, protocolFactory, tls);
@@ -131,16 +134,16 @@ export function createUnixConnection<P extends Protocol>(
   protocolFactory: ProtocolFactory<P>,
   path?: string,
   options?: UnixConnectionOptions,
-): Future<[Transport, P]>;
+): Future<[Both<Transport>, P]>;
 export function createUnixConnection<P extends Protocol>(
   protocolFactory: ProtocolFactory<P>,
   options?: UnixConnectionOptions,
-): Future<[Transport, P]>;
+): Future<[Both<Transport>, P]>;
 export function createUnixConnection<P extends Protocol>(
   protocolFactory: ProtocolFactory<P>,
   pathOrOptions?: string | UnixConnectionOptions,
   second?: UnixConnectionOptions,
-): Future<[Transport, P]> {
+): Future<[Both<Transport>, P]> {
   const [path, options] = typeof pathOrOptions === "object" ? [undefined, pathOrOptions] : [pathOrOptions, second ?? {}];
   return begin(options, async (task, loop) => {
     checkCallback(protocolFactory, "protocolFactory");
@@ -190,7 +193,7 @@ async function connected<P extends Protocol>(
   owned: boolean,
   protocolFactory: ProtocolFactory<P>,
   tls: TlsPlan | undefined,
-): Promise<[Transport, P]> {
+): Promise<[Both<Transport>, P]> {
   let transport: SocketTransport;
   let protocol: P;
   const done = new Future<void>();
@@ -213,7 +216,7 @@ async function connected<P extends Protocol>(
   }
   task.onCancel(() => transport.abort());
   await task.wait(done);
-  return [transport, protocol];
+  return [transport as Transport as Both<Transport>, protocol];
 }
 
 /** Calls a factory. @throws TypeError when it makes no protocol */

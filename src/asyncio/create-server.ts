@@ -17,6 +17,7 @@ import {
 } from "../platform/index.js";
 import { checkFlag, checkOptions, checkWhole, show } from "../process/index.js";
 import { type SSLContext, type SSLOptions, sslOptionsToContext } from "../ssl/index.js";
+import type { Both } from "./both.js";
 import { checkSocket, makeProtocol, type ProtocolFactory } from "./create-connection.js";
 import { ioLoopOf, type LoopArgument } from "./loop-argument.js";
 import { Server, type ServerPlan } from "./server.js";
@@ -77,14 +78,14 @@ export function createServer(
   host?: string | readonly string[],
   port?: number,
   options?: CreateServerOptions,
-): Future<Server>;
-export function createServer(protocolFactory: ProtocolFactory, options?: CreateServerOptions): Future<Server>;
+): Future<Both<Server>>;
+export function createServer(protocolFactory: ProtocolFactory, options?: CreateServerOptions): Future<Both<Server>>;
 export function createServer(
   protocolFactory: ProtocolFactory,
   hostOrOptions?: string | readonly string[] | CreateServerOptions,
   port?: number,
   third?: CreateServerOptions,
-): Future<Server> {
+): Future<Both<Server>> {
   const second = typeof hostOrOptions === "object" && !Array.isArray(hostOrOptions) ? (hostOrOptions as CreateServerOptions) : undefined;
   const host = second === undefined ? (hostOrOptions as string | readonly string[] | undefined) : undefined;
   const options = second ?? third ?? {};
@@ -111,13 +112,13 @@ export function createServer(
  *
  * asyncio: `loop.create_unix_server`.
  */
-export function createUnixServer(protocolFactory: ProtocolFactory, path?: string, options?: CreateUnixServerOptions): Future<Server>;
-export function createUnixServer(protocolFactory: ProtocolFactory, options?: CreateUnixServerOptions): Future<Server>;
+export function createUnixServer(protocolFactory: ProtocolFactory, path?: string, options?: CreateUnixServerOptions): Future<Both<Server>>;
+export function createUnixServer(protocolFactory: ProtocolFactory, options?: CreateUnixServerOptions): Future<Both<Server>>;
 export function createUnixServer(
   protocolFactory: ProtocolFactory,
   pathOrOptions?: string | CreateUnixServerOptions,
   second?: CreateUnixServerOptions,
-): Future<Server> {
+): Future<Both<Server>> {
   const [path, options] = typeof pathOrOptions === "object" ? [undefined, pathOrOptions] : [pathOrOptions, second ?? {}];
   return serve(protocolFactory, "createUnixServer()", UNIX_KEYS, options, () => {
     const { sock, cleanupSocket = true } = options;
@@ -143,8 +144,8 @@ function serve(
   keys: readonly string[],
   options: CommonServerOptions,
   bind: (backlog: number) => Bound,
-): Future<Server> {
-  const future = new Future<Server>();
+): Future<Both<Server>> {
+  const future = new Future<Both<Server>>();
   let ownContext: SSLContext | undefined;
   let bound: Bound | undefined;
   try {
@@ -176,7 +177,7 @@ function serve(
     };
     const server = new Server(plan);
     if (startServing) server._serve();
-    future.setResult(server);
+    future.setResult(server as Both<Server>);
   } catch (error) {
     // A socket that was given stays the caller's.
     for (const socket of bound?.sockets ?? []) if (socket !== options.sock) socket.close();

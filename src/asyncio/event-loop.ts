@@ -5,6 +5,7 @@ import { Future } from "../concurrent/index.js";
 import { type Callback, checkCallback, checkSeconds, type FileDescriptor, IOLoop, type TimeoutHandle } from "../ioloop/index.js";
 import { checkOptions, show } from "../process/index.js";
 import type { SSLContext, SSLOptions } from "../ssl/index.js";
+import type { Both } from "./both.js";
 import {
   type ConnectionOptions,
   createConnection,
@@ -74,16 +75,16 @@ class Watch {
 }
 
 /** An exception handler; with no `undefined` it replaces the log. */
-export type LoopExceptionHandler = (loop: EventLoop, context: ExceptionContext) => void;
+export type LoopExceptionHandler = (loop: Both<EventLoop>, context: ExceptionContext) => void;
 
 const faces = new WeakMap<IOLoop, EventLoop>();
 
 /** asyncio's face of the current `IOLoop`: the same object each time. asyncio: `get_event_loop`. */
-export function getEventLoop(): EventLoop {
+export function getEventLoop(): Both<EventLoop> {
   const loop = IOLoop.current();
   let face = faces.get(loop);
   if (face === undefined) faces.set(loop, (face = new EventLoop(loop)));
-  return face;
+  return face as Both<EventLoop>;
 }
 
 /**
@@ -126,7 +127,7 @@ export class EventLoop {
       const future = ensureFuture(x, { loop: this });
       return this._ioLoop.runSync<T>(() => future);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -311,7 +312,7 @@ export class EventLoop {
     host?: string | ConnectionOptions,
     port?: number,
     options?: ConnectionOptions,
-  ): Future<[Transport, P]> {
+  ): Future<[Both<Transport>, P]> {
     if (typeof host === "object") return createConnection(protocolFactory, { ...host, loop: this });
     return createConnection(protocolFactory, host, port, { ...options, loop: this });
   }
@@ -321,7 +322,7 @@ export class EventLoop {
     protocolFactory: ProtocolFactory<P>,
     path?: string | UnixConnectionOptions,
     options?: UnixConnectionOptions,
-  ): Future<[Transport, P]> {
+  ): Future<[Both<Transport>, P]> {
     if (typeof path === "object") return createUnixConnection(protocolFactory, { ...path, loop: this });
     return createUnixConnection(protocolFactory, path, { ...options, loop: this });
   }
@@ -332,7 +333,7 @@ export class EventLoop {
     host?: string | readonly string[] | CreateServerOptions,
     port?: number,
     options?: CreateServerOptions,
-  ): Future<Server> {
+  ): Future<Both<Server>> {
     if (typeof host === "object" && !Array.isArray(host))
       return createServer(protocolFactory, { ...(host as CreateServerOptions), loop: this });
     return createServer(protocolFactory, host as string | readonly string[] | undefined, port, { ...options, loop: this });
@@ -343,7 +344,7 @@ export class EventLoop {
     protocolFactory: ProtocolFactory,
     path?: string | CreateUnixServerOptions,
     options?: CreateUnixServerOptions,
-  ): Future<Server> {
+  ): Future<Both<Server>> {
     if (typeof path === "object") return createUnixServer(protocolFactory, { ...path, loop: this });
     return createUnixServer(protocolFactory, path, { ...options, loop: this });
   }
@@ -359,12 +360,17 @@ export class EventLoop {
     protocol: Protocol,
     context: SSLContext | SSLOptions,
     options: { serverSide?: boolean | undefined; serverHostname?: string | undefined } & TlsTimeouts = {},
-  ): Future<Transport> {
-    return new Task<Transport>(this._ioLoop).run(async (task) => {
+  ): Future<Both<Transport>> {
+    return new Task<Both<Transport>>(this._ioLoop).run(async (task) => {
       checkOptions("startTls()", ["serverSide", "serverHostname", "sslHandshakeTimeout", "sslShutdownTimeout"], options);
       const { serverSide = false, serverHostname } = options;
       if (typeof serverSide !== "boolean") throw new TypeError(`serverSide is ${show(serverSide)}: use true or false`);
-      return upgrade(task, transport, protocol, context, { serverSide, serverHostname, ...checkTlsTimeouts(options) });
+      const secured: Transport = await upgrade(task, transport, protocol, context, {
+        serverSide,
+        serverHostname,
+        ...checkTlsTimeouts(options),
+      });
+      return secured as Both<Transport>;
     });
   }
 
@@ -381,7 +387,7 @@ export class EventLoop {
       return;
     }
     checkCallback(handler, "handler");
-    setExceptionHandler(this._ioLoop, (context) => handler(this, context));
+    setExceptionHandler(this._ioLoop, (context) => handler(this as EventLoop as Both<EventLoop>, context));
   }
 
   /** Tells of a failure: the handler that was set, else the log `application`. */

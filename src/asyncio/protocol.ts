@@ -1,6 +1,7 @@
 /** `Protocol`: what a transport calls. Depends on nothing but the types of transports. */
 import type { Future } from "../concurrent/index.js";
 import { constructing } from "../names.js";
+import type { Both } from "./both.js";
 import type { Transport } from "./transport.js";
 
 /**
@@ -22,7 +23,7 @@ export class Protocol {
   }
 
   /** The connection is there, and `transport` is what to write to. No data is read before this returns. */
-  connectionMade(_transport: Transport): void {
+  connectionMade(_transport: Both<Transport>): void {
     // For subclasses.
   }
 

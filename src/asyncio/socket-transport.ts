@@ -26,6 +26,7 @@ import {
   TCP_NODELAY,
 } from "../platform/index.js";
 import { checkOptions, checkWhole, show } from "../process/index.js";
+import type { Both } from "./both.js";
 import { Protocol, type Borrower } from "./protocol.js";
 import { Transport, type WriteBufferLimits } from "./transport.js";
 import { TransportSocket } from "./transport-socket.js";
@@ -138,7 +139,7 @@ export class SocketTransport extends Transport {
     if (this._lost) return;
     let error: unknown;
     try {
-      this._protocol.connectionMade(this);
+      this._protocol.connectionMade(this as Transport as Both<Transport>);
     } catch (thrown) {
       error = thrown;
       this._protocolFailed("connectionMade", thrown);

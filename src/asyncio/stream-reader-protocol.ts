@@ -7,6 +7,7 @@ import { isCancellation } from "../concurrent/index.js";
 import { type IOLoop, isThenable } from "../ioloop/index.js";
 import { errno, systemError } from "../platform/index.js";
 import { checkOptions, show } from "../process/index.js";
+import type { Both } from "./both.js";
 import { callExceptionHandler, ioLoopOf, type LoopArgument } from "./loop-argument.js";
 import { type Borrower, type FlowControl, Protocol } from "./protocol.js";
 import { StreamReader } from "./stream-reader.js";
@@ -14,7 +15,7 @@ import { StreamWriter } from "./stream-writer.js";
 import type { Transport } from "./transport.js";
 
 /** What {@link StreamReaderProtocol} calls with each connection: a plain function or an async one. */
-export type ClientConnectedCb = (reader: StreamReader, writer: StreamWriter) => unknown;
+export type ClientConnectedCb = (reader: Both<StreamReader>, writer: Both<StreamWriter>) => unknown;
 
 /**
  * Feeds a reader with what a transport receives. With a callback it also makes the writer, and calls it with both when the connection is there; what
@@ -64,7 +65,8 @@ export class StreamReaderProtocol extends Protocol implements Borrower, FlowCont
       (this.#transport ?? transport).close();
     };
     try {
-      const result = callback(this.#reader, new StreamWriter(transport, this, this.#reader, this._loop));
+      const writer = new StreamWriter(transport, this, this.#reader, this._loop);
+      const result = callback(this.#reader as Both<StreamReader>, writer as Both<StreamWriter>);
       if (isThenable(result)) result.then(undefined, failed);
     } catch (error) {
       failed(error);

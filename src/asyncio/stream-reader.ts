@@ -113,21 +113,16 @@ export class StreamReader implements AsyncIterable<Buffer> {
   #woken = false;
 
   /**
+   * @param options - or the limit alone, as in Python
    * @throws TypeError for what is no number or no loop, or an unknown option
    * @throws RangeError for a limit that is not a positive whole number
    */
-  constructor(options?: StreamReaderOptions);
-  constructor(limit: number | undefined, loop?: LoopArgument);
-  constructor(first?: number | StreamReaderOptions, second?: LoopArgument) {
+  constructor(options?: number | StreamReaderOptions, loop?: LoopArgument) {
     constructing(new.target);
-    let limit: unknown = first;
-    let loop: unknown = second;
-    if (typeof first === "object") {
-      checkOptions("new StreamReader()", ["limit", "loop"], first);
-      ({ limit, loop } = first);
-    }
-    this.#limit = checkLimit(limit);
-    this._loop = ioLoopOf(loop);
+    const given: { limit?: unknown; loop?: unknown } = typeof options === "object" ? options : { limit: options, loop };
+    checkOptions("new StreamReader()", ["limit", "loop"], given);
+    this.#limit = checkLimit(given.limit);
+    this._loop = ioLoopOf(given.loop);
   }
 
   // ---- The protocol's side ----
@@ -317,7 +312,7 @@ export class StreamReader implements AsyncIterable<Buffer> {
     }
     if (!this.#eof) return false;
     if (kind === TO_END) this.#give(read, length);
-    else fail(read, new IncompleteReadError(buffer.consume(length), count));
+    else this.#endedEarly(read, length, count);
     return true;
   }
 
@@ -340,8 +335,14 @@ export class StreamReader implements AsyncIterable<Buffer> {
     }
     if (!this.#eof) return false;
     if (read.kind === LINE) this.#give(read, length);
-    else fail(read, new IncompleteReadError(this.#buffer.consume(length), undefined));
+    else this.#endedEarly(read, length, undefined);
     return true;
+  }
+
+  #endedEarly(read: Read, length: number, expected: number | undefined): void {
+    const partial = this.#buffer.consume(length);
+    this.#consumed();
+    fail(read, new IncompleteReadError(partial, expected));
   }
 
   /** `readuntil` leaves the bytes; `readline` drops the line, or everything if its end is not there (A7, A8). */

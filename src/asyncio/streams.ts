@@ -3,6 +3,7 @@
  * (A76). Depends on `create-connection.ts` and `create-server.ts`.
  */
 import { Future } from "../concurrent/index.js";
+import type { Both } from "./both.js";
 import { type ConnectionOptions, createConnection, createUnixConnection, type UnixConnectionOptions } from "./create-connection.js";
 import { createServer, type CreateServerOptions, createUnixServer, type CreateUnixServerOptions } from "./create-server.js";
 import { ioLoopOf, type LoopArgument } from "./loop-argument.js";
@@ -27,7 +28,7 @@ export type ServerOptions = CreateServerOptions & LimitOption;
 export type UnixServerOptions = CreateUnixServerOptions & LimitOption;
 
 /** A reader and a writer on one connection. */
-export type Streams = [StreamReader, StreamWriter];
+export type Streams = [Both<StreamReader>, Both<StreamWriter>];
 
 /**
  * Connects to a host and gives a reader and a writer. All errors are rejections; cancelling closes what is under way.
@@ -80,14 +81,14 @@ export function startServer(
   host?: string | readonly string[],
   port?: number,
   options?: ServerOptions,
-): Future<Server>;
-export function startServer(clientConnectedCb: ClientConnectedCb, options: ServerOptions): Future<Server>;
+): Future<Both<Server>>;
+export function startServer(clientConnectedCb: ClientConnectedCb, options: ServerOptions): Future<Both<Server>>;
 export function startServer(
   clientConnectedCb: ClientConnectedCb,
   hostOrOptions?: string | readonly string[] | ServerOptions,
   port?: number,
   fourth?: ServerOptions,
-): Future<Server> {
+): Future<Both<Server>> {
   const given = isOptions<ServerOptions>(hostOrOptions) ? hostOrOptions : undefined;
   const host = given === undefined ? (hostOrOptions as string | readonly string[] | undefined) : undefined;
   return listen(clientConnectedCb, given ?? fourth, (factory, rest) => createServer(factory, host, port, rest));
@@ -98,13 +99,13 @@ export function startServer(
  *
  * asyncio: `start_unix_server`.
  */
-export function startUnixServer(clientConnectedCb: ClientConnectedCb, path?: string, options?: UnixServerOptions): Future<Server>;
-export function startUnixServer(clientConnectedCb: ClientConnectedCb, options: UnixServerOptions): Future<Server>;
+export function startUnixServer(clientConnectedCb: ClientConnectedCb, path?: string, options?: UnixServerOptions): Future<Both<Server>>;
+export function startUnixServer(clientConnectedCb: ClientConnectedCb, options: UnixServerOptions): Future<Both<Server>>;
 export function startUnixServer(
   clientConnectedCb: ClientConnectedCb,
   pathOrOptions?: string | UnixServerOptions,
   third?: UnixServerOptions,
-): Future<Server> {
+): Future<Both<Server>> {
   const [path, options] = isOptions(pathOrOptions) ? [undefined, pathOrOptions] : [pathOrOptions, third];
   return listen(clientConnectedCb, options, (factory, rest) => createUnixServer(factory, path, rest));
 }
@@ -115,7 +116,7 @@ function isOptions<O extends object>(value: unknown): value is O {
 
 function connect<O extends { loop?: LoopArgument | undefined } & LimitOption>(
   given: O | undefined,
-  make: (factory: () => StreamReaderProtocol, rest: Omit<O, "limit">) => Future<[Transport, StreamReaderProtocol]>,
+  make: (factory: () => StreamReaderProtocol, rest: Omit<O, "limit">) => Future<[Both<Transport>, StreamReaderProtocol]>,
 ): Future<Streams> {
   let reader: StreamReader;
   try {
@@ -133,16 +134,16 @@ function connect<O extends { loop?: LoopArgument | undefined } & LimitOption>(
 
 /** From a transport and a protocol to a reader and a writer. */
 class Connecting extends Future<Streams> {
-  readonly #connection: Future<[Transport, StreamReaderProtocol]>;
+  readonly #connection: Future<[Both<Transport>, StreamReaderProtocol]>;
 
-  constructor(connection: Future<[Transport, StreamReaderProtocol]>, reader: StreamReader) {
+  constructor(connection: Future<[Both<Transport>, StreamReaderProtocol]>, reader: StreamReader) {
     super();
     this._scheduler = reader._loop;
     this.#connection = connection;
     connection.then(
       ([transport, protocol]) => {
         if (this.done()) transport.abort();
-        else this.setResult([reader, new StreamWriter(transport, protocol, reader, reader._loop)]);
+        else this.setResult([reader, new StreamWriter(transport, protocol, reader, reader._loop)] as Streams);
       },
       (error: unknown) => {
         if (!this.done()) this._settleFailed(error, false);
@@ -158,8 +159,8 @@ class Connecting extends Future<Streams> {
 function listen<O extends { loop?: LoopArgument | undefined } & LimitOption>(
   clientConnectedCb: ClientConnectedCb,
   given: O | undefined,
-  make: (factory: () => StreamReaderProtocol, rest: Omit<O, "limit">) => Future<Server>,
-): Future<Server> {
+  make: (factory: () => StreamReaderProtocol, rest: Omit<O, "limit">) => Future<Both<Server>>,
+): Future<Both<Server>> {
   try {
     checkClientConnectedCb(clientConnectedCb);
     const { limit, ...rest } = given ?? ({} as O);
@@ -168,7 +169,7 @@ function listen<O extends { loop?: LoopArgument | undefined } & LimitOption>(
     new StreamReader({ limit, loop });
     return make(() => new StreamReaderProtocol(new StreamReader({ limit, loop }), clientConnectedCb, { loop }), rest);
   } catch (error) {
-    const future = new Future<Server>();
+    const future = new Future<Both<Server>>();
     future._settleFailed(error, false);
     return future;
   }

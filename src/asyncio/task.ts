@@ -31,6 +31,8 @@ export class Task<T> extends Future<T> {
 
   /** Waits for `future`; when the Task is cancelled, so is that. @throws CancelledError when the Task has been cancelled */
   async wait<R>(future: Future<R>): Promise<R> {
+    // Cancelled before it came to this: what it was to wait for is of no use.
+    if (this.cancelled()) future.cancel();
     this.check();
     this.#waiting = future;
     try {
@@ -45,9 +47,10 @@ export class Task<T> extends Future<T> {
     if (this.cancelled()) throw new CancelledError();
   }
 
-  /** Has `close` called when the Task is cancelled. Returns the remover. */
+  /** Has `close` called when the Task is cancelled, at once if it has been. Returns the remover. */
   onCancel(close: () => void): () => void {
-    this.#opened.add(close);
+    if (this.cancelled()) close();
+    else this.#opened.add(close);
     return () => this.#opened.delete(close);
   }
 

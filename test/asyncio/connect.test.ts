@@ -270,27 +270,36 @@ describe("openConnection", () => {
 
   it(
     "A58 cancel() before the protocol knows of the connection closes it too",
-    onLoop((loop) =>
-      serving("127.0.0.1", async (port) => {
-        const calls: string[] = [];
-        class Watched extends Protocol {
-          override connectionMade(): void {
-            calls.push("made");
-          }
+    onLoop(async (loop) => {
+      const calls: string[] = [];
+      class Watched extends Protocol {
+        override connectionMade(): void {
+          calls.push("made");
         }
-        const [ours, peer] = socketpair();
-        const connecting = createConnection(() => new Watched(), { sock: ours });
-        await Promise.resolve();
-        connecting.cancel();
-        await rounds(loop);
-        expect(calls).to.deep.equal([]);
-        expect(ours.closed).to.equal(true);
-        peer.close();
+      }
+      const [ours, peer] = socketpair();
+      const connecting = createConnection(() => new Watched(), { sock: ours });
+      await Promise.resolve();
+      connecting.cancel();
+      await rounds(loop);
+      expect(calls).to.deep.equal([]);
+      expect(ours.closed).to.equal(true);
+      peer.close();
+      // At every step of the way: whatever it has begun by then goes with it.
+      using listener = new Socket();
+      listener.bind(["127.0.0.1", 0]);
+      listener.listen();
+      const [, port] = listener.getsockname() as InetAddress;
+      for (let steps = 0; steps < 12; steps++) {
+        const before = openDescriptors().size;
         const other = openConnection("127.0.0.1", port);
+        for (let step = 0; step < steps; step++) await Promise.resolve();
         other.cancel();
         expect(await failureOf(other)).to.be.instanceOf(CancelledError);
-      }),
-    ),
+        await rounds(loop);
+        expect(openDescriptors().size).to.equal(before);
+      }
+    }),
   );
 
   it(

@@ -363,7 +363,7 @@ describe("Server", () => {
   it(
     "A69 a serveForever that nobody looks at is no unhandled rejection; await using closes and waits",
     onLoop(async () => {
-      let port = 0;
+      let port: number;
       {
         await using server = await startServer(nobody, "127.0.0.1", 0);
         port = portOf(server);

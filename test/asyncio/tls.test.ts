@@ -82,7 +82,7 @@ describe("asyncio over TLS", () => {
       const { writer, peerWriter } = connection;
       expect(writer.getExtraInfo("sslcontext")).to.be.instanceOf(SSLContext);
       expect(writer.getExtraInfo("ssl_object")).to.be.instanceOf(SSLSocket);
-      expect(String((writer.getExtraInfo("peercert") as { subject: string }).subject)).to.include("localhost");
+      expect((writer.getExtraInfo("peercert") as { subject: string }).subject).to.include("localhost");
       expect((writer.getExtraInfo("cipher") as string[])[1]).to.match(/^TLSv1/);
       expect(writer.getExtraInfo("compression")).to.equal(undefined);
       expect(peerWriter.getExtraInfo("peercert")).to.equal(undefined);
@@ -481,7 +481,7 @@ describe("asyncio over TLS", () => {
             const received = new Promise<string>((resolve, reject) => {
               let all = "";
               socket
-                .on("data", (data) => (all += data.toString()))
+                .on("data", (data: Buffer) => (all += data.toString()))
                 .on("end", () => resolve(all))
                 .on("error", reject);
             });

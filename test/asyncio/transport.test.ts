@@ -68,7 +68,7 @@ describe("transports and protocols", () => {
       class Watched extends Recorder {
         override connectionLost(error?: Error): void {
           super.connectionLost(error);
-          inLoop.push(IOLoop.current(false) === loop && inClose === false);
+          inLoop.push(IOLoop.current(false) === loop && !inClose);
         }
       }
       let inClose = false;
