@@ -104,9 +104,14 @@ export class SSLIOStream extends IOStream {
       throw new TypeError(`serverSide is ${show(serverSide)}: pass true or false`);
     this._serverHostname = serverHostname;
     if (socket instanceof SSLSocket) {
-      if (sslOptions !== undefined && sslOptions !== socket.context) {
-        throw new RangeError("The socket has its context already: leave sslOptions out");
+      for (const [name, given, known] of [
+        ["sslOptions", sslOptions, socket.context],
+        ["serverSide", serverSide, socket.serverSide],
+        ["serverHostname", serverHostname, socket.serverHostname],
+      ] as const) {
+        if (given !== undefined && given !== known) throw new RangeError(`An SSLSocket has its ${name} already: leave it out`);
       }
+      this._serverHostname = socket.serverHostname;
       this._sslContext = socket.context;
       this._ownsContext = false;
       this._sslAccepting = !socket._established;
@@ -375,7 +380,8 @@ export class SSLIOStream extends IOStream {
     this._lastCount = count ?? 0;
     // What was found dry before is not any more, and here no event would say so.
     this._dry = false;
-    if (count === undefined && socket._wantsWrite) this._handshakeWriting = true;
+    this._handshakeWriting = count === undefined && socket._wantsWrite;
+    if (this._handshakeWriting) this._addIoState(WRITE);
     return count;
   }
 
