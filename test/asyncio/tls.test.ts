@@ -421,6 +421,21 @@ describe("asyncio over TLS", () => {
     );
 
     it(
+      "A36 nor does a write go on with the handshake, whose end nobody would hear of then",
+      onLoop(async () => {
+        await using connection = await Connection.make();
+        const { reader, writer, peerWriter } = connection;
+        const upgraded = peerWriter.startTls(serverOptions, { sslHandshakeTimeout: 2 });
+        await writer.startTls(clientOptions, { serverHostname: "localhost" });
+        // The client's last message has arrived, and the server's end has had no event yet.
+        expect(upgraded.done()).to.equal(false);
+        peerWriter.write("now\n");
+        await upgraded;
+        expect(await text(reader.readline())).to.equal("now\n");
+      }),
+    );
+
+    it(
       "A36 EventLoop.startTls for a protocol of one's own",
       onLoop(async (loop) => {
         const face = getEventLoop();
