@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { IOLoop } from "ioloop";
+import { getEventLoop, open_connection, startServer } from "ioloop/asyncio";
 import { VirtualTimeIOLoop } from "ioloop/testing";
 import { IOLoop as TornadoIOLoop } from "ioloop/tornado";
 
@@ -24,10 +25,21 @@ ported.call_later(0.01, () => ported.stop());
 await ported.start();
 ported.close();
 
+const streams = getEventLoop();
+await streams.runUntilComplete(async () => {
+  const server = await startServer((_, writer) => (writer.write("streams\n"), writer.close()), "127.0.0.1", 0);
+  const [reader, writer] = await open_connection("127.0.0.1", server.sockets[0].getsockname()[1]);
+  order.push((await reader.readline()).toString().trim());
+  writer.close();
+  server.close();
+  await server.wait_closed();
+});
+streams.close();
+
 const virtual = new VirtualTimeIOLoop();
 virtual.callLater(3600, () => order.push("an hour later"));
 await virtual.advance(3600);
 virtual.close();
 
-assert.deepEqual(order, ["callback", "add_callback", "an hour later"]);
+assert.deepEqual(order, ["callback", "add_callback", "streams", "an hour later"]);
 console.log("the built package runs under both names");
