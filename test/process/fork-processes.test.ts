@@ -180,6 +180,20 @@ describe("forkProcesses", function () {
     expect(program.matching(READY)).to.have.length(3);
   });
 
+  it("N96 tells the other workers to end also where the program catches the rejection", async () => {
+    const lines = await scenario("caught");
+    expect(lines.toSorted()).to.deep.equal([
+      "supervisor caught: Too many child restarts, giving up",
+      "worker is ready",
+      "worker is ready",
+      "worker is told to end",
+    ]);
+  });
+
+  it("N96 accepts nothing in the supervisor, though it served before", async () => {
+    expect(await scenario("accepting")).to.deep.equal(["worker finds 5 waiting"]);
+  });
+
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it(`N97 passes ${signal} on, restarts nothing and ends when the workers have`, async () => {
       const { program } = await serving(2);

@@ -1,6 +1,9 @@
 /** What workers inherit, for fork-processes.test.ts. Arguments: the scenario, a name that no other run has. */
+import { once } from "node:events";
 import { readdirSync, readlinkSync } from "node:fs";
+import { connect } from "node:net";
 import {
+  addAcceptHandler,
   bindSockets,
   bindUnixSocket,
   forkProcesses,
@@ -87,6 +90,42 @@ if (scenario === "same") {
     say(`again: ${(error as Error).message}`);
   }
   await first;
+} else if (scenario === "accepting") {
+  const [socket] = bindSockets(0, "127.0.0.1");
+  if (!inWorker) {
+    addAcceptHandler(socket as Socket, (connection) => {
+      say("accepts");
+      connection.close();
+    });
+  }
+  void IOLoop.current().start();
+  await forkProcesses(1);
+  const port = (socket?.getsockname() as InetAddress)[1];
+  const callers = Array.from({ length: 5 }, () => connect(port, "127.0.0.1"));
+  await Promise.all(callers.map((caller) => once(caller, "connect")));
+  // Time for the supervisor to take them.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  let waiting = 0;
+  while (socket?.accept() !== undefined) waiting++;
+  say(`finds ${waiting} waiting`);
+  process.exit(0);
+} else if (scenario === "caught") {
+  // The other worker would go on for a while.
+  const timer = inWorker ? setTimeout(() => say("was not told to end"), 8000) : undefined;
+  if (inWorker) {
+    process.on("SIGTERM", () => {
+      say("is told to end");
+      clearTimeout(timer);
+      process.exit(0);
+    });
+    say("is ready");
+  }
+  try {
+    const id = await forkProcesses(2, 0);
+    if (id === 0) setTimeout(() => process.exit(3), 3000);
+  } catch (error) {
+    say(`caught: ${(error as Error).message}`);
+  }
 } else if (scenario === "everyProcessor") {
   await forkProcesses(0);
   say(`is one of them`);
