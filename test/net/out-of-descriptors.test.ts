@@ -65,7 +65,8 @@ describe("out of descriptors", function () {
       await realDelay(2200);
       expect(cpuTicks(pid) - cpu, "ticks of CPU in two seconds").to.be.below(60);
       const served = clients.filter((client) => echoes.has(client));
-      expect(served.length).to.be.within(1, 10);
+      // Node itself gives a few back after its start.
+      expect(served.length).to.be.within(1, 20);
       for (const client of served) client.write("again\n");
       expect(await settle(() => served.every((client) => echoes.get(client)?.endsWith("again\n") === true), 5000)).to.equal(true);
       expect(errors).to.deep.equal([
