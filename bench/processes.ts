@@ -3,7 +3,7 @@
  *
  * A server whose requests take time to compute (SHA-256 of 16 MB, about ten milliseconds) is asked by clients that each wait for the answer, on
  * a connection for each request. One worker against two, in turns. Clients and supervisor take next to nothing, so on two idle cores the ratio
- * comes near 2; on one core it is 1.
+ * comes near 2; on one core it is 1. On a machine that is busy otherwise, compare it with the second line: the same computing without a server.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -74,12 +74,29 @@ async function load(port: number): Promise<void> {
   await Promise.all(Array.from({ length: CLIENTS }, client));
 }
 
+/** The same computing without any server, split over so many processes: what the machine has to give at this time. */
+function bare(processes: number): Variant {
+  const hash = 'require("node:crypto").createHash("sha256").update(data).digest()';
+  const code = `const data = Buffer.alloc(16 << 20, "0123456789abcdef"); for (let i = 0; i < ${REQUESTS / processes}; i++) ${hash};`;
+  const run = (): Promise<unknown> => once(spawn(process.execPath, ["-e", code], { stdio: "inherit" }), "exit");
+  return {
+    name: processes === 1 ? "one process" : "two processes",
+    run: () =>
+      wallMilliseconds(async () => {
+        await Promise.all(Array.from({ length: processes }, run));
+      }),
+  };
+}
+
 async function main(): Promise<void> {
   const [one, two] = [await startServer(1), await startServer(2)];
   const variant = (name: string, server: Server): Variant => ({ name, run: () => wallMilliseconds(() => load(server.port)) });
   const title = `${REQUESTS} requests of 16 MB SHA-256, ${CLIENTS} clients, ${cpuCount()} processors`;
   try {
-    printComparisons([await compare(title, REQUESTS, variant("two processes", two), variant("one process", one), ROUNDS)]);
+    printComparisons([
+      await compare(title, REQUESTS, variant("two processes", two), variant("one process", one), ROUNDS),
+      await compare("the same hashes without a server", REQUESTS, bare(2), bare(1), ROUNDS),
+    ]);
   } finally {
     await Promise.all([one.stop(), two.stop()]);
   }
