@@ -30,6 +30,7 @@ const { values, positionals } = parseArgs({
     install: { type: "boolean", default: false },
     "only-install": { type: "boolean", default: false },
     only: { type: "string", default: VERSIONS.join() },
+    within: { type: "string", default: "Infinity" },
   },
   allowPositionals: true,
 });
