@@ -1,4 +1,4 @@
-/** TLS with real peers: Node's own `tls` and `https` both ways, and `openssl` and `curl` where they are installed. */
+/** TLS with real peers: Node's own `tls` and `https` both ways, and `openssl`, `curl` and Python's asyncio where they are installed. */
 import { expect } from "chai";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -22,7 +22,7 @@ const choice = { kinds: ["tcp"], combinations: usual } as const;
 
 function installed(program: string): boolean {
   try {
-    execFileSync(program, [program === "curl" ? "--version" : "version"], { stdio: "ignore" });
+    execFileSync(program, [program === "openssl" ? "version" : "--version"], { stdio: "ignore" });
     return true;
   } catch {
     return false;
@@ -48,6 +48,33 @@ async function listening(server: net.Server): Promise<number> {
   await once(server, "listening");
   return (server.address() as net.AddressInfo).port;
 }
+
+const PYTHON_CLIENT = `
+import asyncio, ssl, sys
+async def main():
+    context = ssl.create_default_context(cafile=sys.argv[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]), ssl=context, server_hostname="localhost")
+    writer.write(b"from asyncio\\n")
+    await writer.drain()
+    print((await reader.readline()).decode(), end="", flush=True)
+    writer.close()
+asyncio.run(main())
+`;
+
+const PYTHON_SERVER = `
+import asyncio, ssl, sys
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[1], sys.argv[2])
+    async def serve(reader, writer):
+        writer.write(b"asyncio heard " + await reader.readline())
+        await writer.drain()
+        writer.close()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.sleep(30)
+asyncio.run(main())
+`;
 
 describe("TLS with other implementations", () => {
   eachStream((it) => {
@@ -223,7 +250,7 @@ describe("TLS with other implementations", () => {
     });
   }, choice);
 
-  describe("openssl and curl", () => {
+  describe("openssl, curl and Python's asyncio", () => {
     let directory = "";
     let child: ChildProcess | undefined;
     const path = (name: string): string => join(directory, name);
@@ -302,6 +329,30 @@ describe("TLS with other implementations", () => {
           expect(String(await stream.readUntil("\n"))).to.equal("from openssl\n");
           stream.close();
           if (child.exitCode === null) await once(child, "close");
+        });
+      }
+
+      if (installed("python3")) {
+        it("S149 Python's asyncio as client", async (test) => {
+          const [listener, port] = listenTcp();
+          child = spawn("python3", ["-c", PYTHON_CLIENT, String(port), path("ca.pem")], { stdio: ["ignore", "pipe", "ignore"] });
+          const stream = await serve(test, listener);
+          expect(String(await stream.readUntil("\n"))).to.equal("from asyncio\n");
+          const output = once(child.stdout as NodeJS.ReadableStream, "data") as Promise<[Buffer]>;
+          await stream.write("from us\n");
+          expect(String((await output)[0])).to.equal("from us\n");
+          expect(String(await stream.readUntilClose())).to.equal("");
+          if (child.exitCode === null) await once(child, "close");
+          listener.close();
+        });
+
+        it("S148 S176 Python's asyncio as server", async (test) => {
+          child = spawn("python3", ["-c", PYTHON_SERVER, path("cert.pem"), path("key.pem")], { stdio: ["ignore", "pipe", "ignore"] });
+          const [port] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+          const stream = test.track(new SSLIOStream(new Socket(), { ioLoop: test.loop, sslOptions: clientOptions() }));
+          await stream.connect(["127.0.0.1", Number(String(port))], { serverHostname: "localhost" });
+          await stream.write("us\n");
+          expect(String(await stream.readUntilClose())).to.equal("asyncio heard us\n");
         });
       }
 
