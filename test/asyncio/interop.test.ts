@@ -1,9 +1,8 @@
 /** The same protocol spoken with Python's asyncio and with Node's net, from either side. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { connect, createServer, type AddressInfo } from "node:net";
-import { createInterface } from "node:readline";
 import { expect } from "chai";
 import { IncompleteReadError, openConnection, startServer, type StreamReader, type StreamWriter } from "../../src/asyncio/index.js";
+import { PythonProgram, pythonWith } from "../support/python.js";
 import { failureOf, onLoop, portOf, text } from "./support.js";
 
 /** Echoes lines, then answers the number of bytes that follow as "<count>\n", with that many bytes of its own behind. */
@@ -78,43 +77,46 @@ async function talk(port: number): Promise<void> {
   await writer.waitClosed();
 }
 
-const python = spawnSync("python3", ["-c", "import asyncio"]).status === 0;
+/** asyncio's own loop, and another one under it. */
+for (const [name, ...modules] of [
+  ["Python's asyncio", "asyncio"],
+  ["Python's asyncio on uvloop", "asyncio", "uvloop"],
+] as const) {
+  const python = pythonWith(...modules);
+  const install = modules.length > 1 ? "import uvloop; uvloop.install()\n" : "";
 
-(python ? describe : describe.skip)(`A9 A10 A27 A28 with Python's asyncio${python ? "" : " (skipped: no python3)"}`, () => {
-  it(
-    "A28 our client, Python's server",
-    onLoop(async () => {
-      const server: ChildProcess = spawn("python3", ["-c", PYTHON_SERVER], { stdio: ["ignore", "pipe", "inherit"] });
-      const closed = new Promise((resolve) => server.once("close", resolve));
-      try {
-        const port = await new Promise<number>((resolve) =>
-          createInterface({ input: server.stdout as NodeJS.ReadableStream }).once("line", (line) => resolve(Number(line))),
-        );
+  describe(`with ${name}`, () => {
+    if (python === undefined) {
+      it(`skipped: no python3 that has ${modules.join(" and ")}`);
+      return;
+    }
+
+    it(
+      "A9 A10 A28 our client, Python's server",
+      onLoop(async () => {
+        await using server = new PythonProgram(python, install + PYTHON_SERVER);
+        const port = Number(await server.line());
         await talk(port);
         await talk(port);
-      } finally {
-        server.kill();
-        await closed;
-      }
-    }),
-  ).timeout(20_000);
+      }),
+    ).timeout(20_000);
 
-  it(
-    "A61 Python's client, our server",
-    onLoop(async () => {
-      const server = await startServer(handle, "127.0.0.1", 0);
-      const client = spawn("python3", ["-c", PYTHON_CLIENT, String(portOf(server))], { stdio: ["ignore", "pipe", "inherit"] });
-      let output = "";
-      client.stdout.on("data", (data) => (output += String(data)));
-      const code = await new Promise((resolve) => client.once("close", resolve));
-      // The very message of IncompleteReadError as Python has it.
-      expect(output).to.equal("hello\n3000000 True\n0 bytes read on a total of 1 expected bytes\n");
-      expect(code).to.equal(0);
-      server.close();
-      await server.waitClosed();
-    }),
-  ).timeout(20_000);
-});
+    it(
+      "A27 A61 Python's client, our server",
+      onLoop(async () => {
+        const server = await startServer(handle, "127.0.0.1", 0);
+        await using client = new PythonProgram(python, install + PYTHON_CLIENT, String(portOf(server)));
+        expect(await client.line()).to.equal("hello");
+        expect(await client.line()).to.equal("3000000 True");
+        // The very message of IncompleteReadError as Python has it.
+        expect(await client.line()).to.equal("0 bytes read on a total of 1 expected bytes");
+        expect(await client.end()).to.equal(0);
+        server.close();
+        await server.waitClosed();
+      }),
+    ).timeout(20_000);
+  });
+}
 
 describe("with Node's net", () => {
   it(

@@ -13,6 +13,7 @@ import { socketpair, Socket } from "../../src/platform/index.js";
 import { createDefaultContext, sslOptionsToContext, sslWrapSocket } from "../../src/ssl/index.js";
 import { makeCertificate, testAuthority, testIdentity } from "../support/certificates.js";
 import { expectLog } from "../support/log-records.js";
+import { PythonProgram, pythonWith } from "../support/python.js";
 import { eachStream, listenTcp, type StreamTest, usual } from "../iostream/kinds.js";
 import { clientOptions, serverOptions } from "../iostream/tls-streams.js";
 
@@ -332,25 +333,31 @@ describe("TLS with other implementations", () => {
         });
       }
 
-      if (installed("python3")) {
-        it("S149 Python's asyncio as client", async (test) => {
+      for (const [name, ...modules] of [
+        ["Python's asyncio", "asyncio"],
+        ["Python's asyncio on uvloop", "asyncio", "uvloop"],
+      ] as const) {
+        const python = pythonWith(...modules);
+        if (python === undefined) continue;
+        const install = modules.length > 1 ? "import uvloop; uvloop.install()\n" : "";
+
+        it(`S149 ${name} as client`, async (test) => {
           const [listener, port] = listenTcp();
-          child = spawn("python3", ["-c", PYTHON_CLIENT, String(port), path("ca.pem")], { stdio: ["ignore", "pipe", "ignore"] });
+          await using client = new PythonProgram(python, install + PYTHON_CLIENT, String(port), path("ca.pem"));
           const stream = await serve(test, listener);
           expect(String(await stream.readUntil("\n"))).to.equal("from asyncio\n");
-          const output = once(child.stdout as NodeJS.ReadableStream, "data") as Promise<[Buffer]>;
           await stream.write("from us\n");
-          expect(String((await output)[0])).to.equal("from us\n");
+          expect(await client.line()).to.equal("from us");
           expect(String(await stream.readUntilClose())).to.equal("");
-          if (child.exitCode === null) await once(child, "close");
+          expect(await client.end()).to.equal(0);
           listener.close();
         });
 
-        it("S148 S176 Python's asyncio as server", async (test) => {
-          child = spawn("python3", ["-c", PYTHON_SERVER, path("cert.pem"), path("key.pem")], { stdio: ["ignore", "pipe", "ignore"] });
-          const [port] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+        it(`S148 S176 ${name} as server`, async (test) => {
+          await using server = new PythonProgram(python, install + PYTHON_SERVER, path("cert.pem"), path("key.pem"));
+          const port = Number(await server.line());
           const stream = test.track(new SSLIOStream(new Socket(), { ioLoop: test.loop, sslOptions: clientOptions() }));
-          await stream.connect(["127.0.0.1", Number(String(port))], { serverHostname: "localhost" });
+          await stream.connect(["127.0.0.1", port], { serverHostname: "localhost" });
           await stream.write("us\n");
           expect(String(await stream.readUntilClose())).to.equal("asyncio heard us\n");
         });
