@@ -128,10 +128,14 @@ export class HandlerTable extends Map<number, Registration> {
     this.#forgotten(registration.fd);
   }
 
-  /** Tells the poller what has changed. */
-  flush(): void {
+  /**
+   * Tells the poller what has changed; with `gainsOnly`, just where an interest was gained. What a registration no longer wants may be told
+   * later when the poll that follows does not wait: mostly it is wanted again by the next one, and till then `withdraw` keeps it away.
+   */
+  flush(gainsOnly = false): void {
     if (this.#changed.size === 0) return;
     for (const registration of this.#changed) {
+      if (gainsOnly && (registration.events & ~registration.polled) === 0 && registration.events !== registration.polled) continue;
       this.#changed.delete(registration);
       if (registration.events === registration.polled) continue; // Off and on again.
       try {
@@ -142,6 +146,17 @@ export class HandlerTable extends Map<number, Registration> {
         if (!isSystemError(error)) generalLog.error("A poller failed to change an interest", error);
         this.forget(registration.number, `cannot be watched any more (${String(error)})`);
       }
+    }
+  }
+
+  /** Takes out of `ready` what a registration no longer wants and the poller has not been told of yet. */
+  withdraw(ready: Map<number, number>): void {
+    if (this.#changed.size === 0) return;
+    for (const { number, events } of this.#changed) {
+      const mask = ready.get(number);
+      if (mask === undefined) continue;
+      if ((mask & events) === 0) ready.delete(number);
+      else ready.set(number, mask & events);
     }
   }
 

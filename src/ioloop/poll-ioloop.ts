@@ -164,7 +164,7 @@ export class PollIOLoop extends IOLoop {
       this._leave(); // (6)
       return;
     }
-    this._handlers.flush();
+    this._handlers.flush(wait === 0);
     if (this.observer !== undefined) this._observe({ type: "wait", seconds: wait });
     this._waiting = !this._host.wait(wait); // (7)
     if (this._waiting) return;
@@ -228,6 +228,7 @@ export class PollIOLoop extends IOLoop {
   private _collect(events: Map<number, number>): void {
     try {
       for (const fd of this._host.collect(events)) this._handlers.forget(fd, "was closed while it was registered");
+      this._handlers.withdraw(events);
     } catch (error) {
       if ((error as NodeJS.ErrnoException | undefined)?.code !== "EINTR") throw error;
     }

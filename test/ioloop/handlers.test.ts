@@ -353,6 +353,28 @@ eachCombination((name, makeCombinedLoop) => {
       for (const [reader] of pipes) loop.removeHandler(reader);
     });
 
+    it("L45 counts the new mask from the next poll also where that poll does not wait", async () => {
+      const [reader, writer] = files.fullPipe();
+      const masks: number[] = [];
+      loop.addHandler(reader, (_, events) => masks.push(events), READ);
+      loop.addHandler(writer, (_, events) => masks.push(events), NONE);
+      // Each callback adds the next: every poll in between has a wait of 0.
+      loop.addCallback(() => {
+        loop.updateHandler(reader, NONE);
+        loop.addCallback(() => loop.addCallback(() => loop.addCallback(() => loop.addCallback(() => loop.stop()))));
+      });
+      await loop.start();
+      expect(masks).to.deep.equal([]);
+      loop.addCallback(() => {
+        loop.updateHandler(reader, READ);
+        loop.addCallback(() => loop.addCallback(() => loop.stop()));
+      });
+      await loop.start();
+      expect(masks).to.not.be.empty;
+      expect(new Set(masks)).to.deep.equal(new Set([READ]));
+      for (const fd of [reader, writer]) loop.removeHandler(fd);
+    });
+
     it("L46 withdraws an event of the batch at removeHandler", async () => {
       const pipes = [files.fullPipe(), files.fullPipe()];
       let ran = 0;
