@@ -1,6 +1,7 @@
 /** A minimal keep-alive HTTP responder under `wrk`: 50 connections that each wait for "Hello" before they ask again. */
 import { fileURLToPath } from "node:url";
 import { type Contender, type Latency, type Measurement, type Program, served, type Server, type Setup, type Work } from "./contract.js";
+import { lastReport } from "./self-measured.js";
 
 const CONNECTIONS = 50;
 const script = fileURLToPath(new URL("../contenders/wrk.lua", import.meta.url));
@@ -19,8 +20,7 @@ export function works(setup: Setup): Work[] {
     // It counts in whole seconds.
     const time = Math.max(1, Math.round(milliseconds / 1000));
     const args = ["-t1", `-c${CONNECTIONS}`, `-d${time}s`, "-s", script, `http://127.0.0.1:${server.port}/`];
-    const printed = await setup.run({ command: wrk ?? "", args });
-    const report = JSON.parse(printed.slice(printed.lastIndexOf("\n") + 1)) as Report;
+    const report = lastReport<Report>(await setup.run({ command: wrk ?? "", args }));
     if (report.errors > 0) throw new Error(`wrk counted ${report.errors} errors in ${report.requests} requests`);
     return report;
   };

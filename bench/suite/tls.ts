@@ -3,18 +3,11 @@
  * that the server takes for an item.
  */
 import { testAuthority, testIdentity } from "../../test/support/certificates.js";
-import { type Contender, type Latency, type Measurement, type Program, served, type Server, type Setup, type Work } from "./contract.js";
+import { type Contender, type Measurement, type Program, served, type Server, type Setup, type Work } from "./contract.js";
+import { lastReport } from "./self-measured.js";
 
 const CONNECTIONS = 50;
 const MB = 1e6;
-
-/** What `tls-load.ts` prints: answers or bytes, milliseconds, microseconds of CPU. */
-interface Report {
-  readonly count: number;
-  readonly elapsed: number;
-  readonly cpu: number;
-  readonly latency?: Latency;
-}
 
 export function works(setup: Setup): Work[] {
   const { cert, key } = testIdentity();
@@ -25,7 +18,7 @@ export function works(setup: Setup): Work[] {
       const times: number[] = [];
       const load = setup.node("tls-load.ts", service, ...[server.port, connections, setup.warmUp, setup.measured].map(String));
       const printed = await setup.run({ ...load, env }, { onLine: () => times.push(server.cpuTime()) });
-      const { count, elapsed, cpu, latency } = JSON.parse(printed.slice(printed.lastIndexOf("\n") + 1)) as Report;
+      const { count, elapsed, cpu, latency } = lastReport(printed);
       const [before = NaN, after = NaN] = times;
       return {
         perSecond: (count / perItem / elapsed) * 1000,
