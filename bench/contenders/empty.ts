@@ -1,0 +1,2 @@
+/** What every script pays for before it does anything, for `start.ts` to be compared with. */
+export {};
