@@ -129,6 +129,7 @@ describe("beside Node", function () {
       const echo = createServer((socket) => socket.pipe(socket));
       try {
         const [httpPort, echoPort] = await Promise.all([listening(http), listening(echo)]);
+        expect(await settle(() => handled > 0), "the loop is busy").to.equal(true);
         const body = Buffer.alloc(300_000, "streamed ");
         const [answered, echoed] = await Promise.all([
           new Promise<number>((resolve, reject) => {
@@ -151,9 +152,9 @@ describe("beside Node", function () {
           }),
         ]);
         expect([answered, echoed]).to.deep.equal([body.length, body.length]);
+        // How often it came to run meanwhile is the machine's affair: the thread pool is Node's too.
         const soFar = handled;
-        expect(soFar).to.be.above(0);
-        expect(await settle(() => handled > soFar + 5)).to.equal(true);
+        expect(await settle(() => handled > soFar + 5), "and goes on").to.equal(true);
       } finally {
         loop.removeHandler(reader);
         loop.stop();
