@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect } from "chai";
-import { projectRoot, runFile } from "../support/child.js";
+import { projectRoot, runFile, typescriptLoader } from "../support/child.js";
 import { testAuthority, testIdentity } from "../support/certificates.js";
 
 /** The echo server, from its first line to Ctrl+C. */
 async function withEchoServer(body: (port: string) => Promise<void>): Promise<string[]> {
   const env = { ...process.env, NODE_V8_COVERAGE: undefined, NODE_OPTIONS: undefined };
-  const args = ["--import", "tsx", "examples/asyncio/tcp-echo-server.ts", "0"];
+  const args = ["--import", typescriptLoader, "examples/asyncio/tcp-echo-server.ts", "0"];
   const server: ChildProcess = spawn(process.execPath, args, { cwd: projectRoot, env, stdio: ["ignore", "pipe", "inherit"] });
   const closed = new Promise<number | null>((resolve) => server.once("close", resolve));
   const lines: string[] = [];

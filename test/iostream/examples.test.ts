@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect } from "chai";
-import { projectRoot, runFile } from "../support/child.js";
+import { projectRoot, runFile, typescriptLoader } from "../support/child.js";
 import { settle } from "../support/real-timers.js";
 
 /** A program that goes on running, and what it prints. */
@@ -23,7 +23,7 @@ class Running implements AsyncDisposable {
   }
 
   static example(name: string, ...args: string[]): Running {
-    return new Running(process.execPath, ["--import", "tsx", "examples/start.ts", `examples/${name}.ts`, ...args]);
+    return new Running(process.execPath, ["--import", typescriptLoader, "examples/start.ts", `examples/${name}.ts`, ...args]);
   }
 
   async line(): Promise<string> {

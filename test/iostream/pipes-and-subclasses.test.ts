@@ -3,7 +3,7 @@ import { expect } from "chai";
 import type { StreamClosedError } from "../../src/iostream/index.js";
 import { _mergePrefix, _StreamBuffer, BaseIOStream, PipeIOStream, type StreamOptions } from "../../src/iostream/index.js";
 import { closeDescriptor, pipe, readDescriptor, writeDescriptor } from "../../src/platform/index.js";
-import { runSource } from "../support/child.js";
+import { runSource, typescriptLoader } from "../support/child.js";
 import { makeLoop } from "../support/loop.js";
 import { expectLog } from "../support/log-records.js";
 import { eachStream, failure, sendRaw, thrown } from "./kinds.js";
@@ -145,7 +145,7 @@ describe("Pipes and subclasses", () => {
       import { closeDescriptor, pipe, sys } from "../src/platform/index.js";
       if (isMainThread) {
         // The loader's threads do not inherit it on every Node.
-        const start = 'import("tsx/esm/api").then(({ register }) => { register(); return import(' + JSON.stringify(import.meta.url) + '); })';
+        const start = 'import(${JSON.stringify(typescriptLoader)}).then(() => import(' + JSON.stringify(import.meta.url) + '))';
         const worker = new Worker(start, { eval: true });
         worker.on("message", (result) => console.log("write answered", result));
       } else {

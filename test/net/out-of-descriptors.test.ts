@@ -4,7 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { projectRoot } from "../support/child.js";
+import { projectRoot, typescriptLoader } from "../support/child.js";
 import { realDelay, settle } from "../support/real-timers.js";
 
 /** Takes all descriptors but ten; a client that says "free" makes it give a hundred back. */
@@ -39,8 +39,8 @@ describe("out of descriptors", function () {
 
   it("N49 N50 a server says so once, keeps the connections it has, and serves the others when it can", async () => {
     const env = { ...process.env, NODE_OPTIONS: undefined, NODE_V8_COVERAGE: undefined };
-    const command = 'ulimit -n 256; exec "$0" --import tsx --input-type=module -e "$1"';
-    const child = spawn("/bin/sh", ["-c", command, process.execPath, PROGRAM], {
+    const command = 'ulimit -n 256; exec "$0" --import "$1" --input-type=module -e "$2"';
+    const child = spawn("/bin/sh", ["-c", command, process.execPath, typescriptLoader, PROGRAM], {
       cwd: projectRoot,
       env,
       stdio: ["ignore", "pipe", "pipe"],

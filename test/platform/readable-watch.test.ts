@@ -10,7 +10,7 @@ import {
   watchReadable,
   writeDescriptor,
 } from "../../src/platform/index.js";
-import { runSource } from "../support/child.js";
+import { runSource, typescriptLoader } from "../support/child.js";
 import { expectError, expectSystemError } from "./expectations.js";
 
 const X = Buffer.from("x");
@@ -192,7 +192,7 @@ describe("The choice of the poll handle", () => {
       import { closeDescriptor, pipe, watchReadable, writeDescriptor } from "../src/platform/index.js";
       if (isMainThread) {
         // A worker of Node 20 does not take the loader of TypeScript over from its parent.
-        const start = 'import("tsx/esm/api").then((api) => { api.register(); return import(' + JSON.stringify(import.meta.url) + '); })';
+        const start = 'import(${JSON.stringify(typescriptLoader)}).then(() => import(' + JSON.stringify(import.meta.url) + '))';
         new Worker(start, { eval: true, execArgv: [] }).on("exit", (status) => console.log("exit", status));
       } else {
         const [read, write] = pipe();

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { projectRoot } from "../support/child.js";
+import { projectRoot, typescriptLoader } from "../support/child.js";
 import { settle } from "../support/real-timers.js";
 
 /** How long a program may take to say something, in milliseconds: each process of it loads TypeScript on a machine that may be busy. */
@@ -18,7 +18,7 @@ export class Program implements AsyncDisposable {
   constructor(file: string, ...args: string[]) {
     const env = { ...process.env, NODE_DEBUG: "ioloop" };
     for (const name of ["NODE_V8_COVERAGE", "NODE_OPTIONS"]) Reflect.deleteProperty(env, name);
-    this.process = spawn(process.execPath, ["--import", "tsx", file, ...args], {
+    this.process = spawn(process.execPath, ["--import", typescriptLoader, file, ...args], {
       cwd: projectRoot,
       env,
       stdio: ["ignore", "pipe", "pipe"],
@@ -37,7 +37,7 @@ export class Program implements AsyncDisposable {
   /** Waits until `count` lines match. */
   async say(pattern: RegExp, count = 1): Promise<RegExpExecArray[]> {
     await settle(() => this.matching(pattern).length >= count || this.process.exitCode !== null, PATIENCE);
-    await settle(() => this.matching(pattern).length >= count, 500);
+    await settle(() => this.matching(pattern).length >= count);
     const found = this.matching(pattern);
     if (found.length < count) throw new Error(`${found.length} lines match ${String(pattern)}, not ${count}:\n${this.lines.join("\n")}`);
     return found;

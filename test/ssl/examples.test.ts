@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import * as tls from "node:tls";
 import { makeCertificate, testAuthority, testIdentity } from "../support/certificates.js";
-import { projectRoot } from "../support/child.js";
+import { projectRoot, typescriptLoader } from "../support/child.js";
 
 const { cert, key } = testIdentity();
 const ca = testAuthority().cert;
@@ -31,7 +31,7 @@ function linesOf(input: NodeJS.ReadableStream): Lines {
 
 function start(name: string, ...args: string[]): Lines {
   const env = { ...process.env, NODE_V8_COVERAGE: undefined, NODE_OPTIONS: undefined };
-  child = spawn(process.execPath, ["--import", "tsx", `examples/${name}.ts`, ...args], {
+  child = spawn(process.execPath, ["--import", typescriptLoader, `examples/${name}.ts`, ...args], {
     cwd: projectRoot,
     env,
     stdio: ["ignore", "pipe", "pipe"],

@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 /** The project's root folder. */
 export const projectRoot: string = fileURLToPath(new URL("../..", import.meta.url));
+/** What `--import` takes, or a worker thread imports, to run this project's TypeScript; quicker than tsx. */
+export const typescriptLoader: string = new URL("typescript.js", import.meta.url).href;
 const reporter = fileURLToPath(new URL("report-usage.js", import.meta.url));
 let snippets = 0;
 
@@ -46,7 +48,7 @@ export async function runFile(path: string, options: ChildOptions = {}): Promise
   // Coverage and debug settings of the test run are not the program's.
   for (const name of ["NODE_V8_COVERAGE", "NODE_OPTIONS", "NODE_DEBUG"]) if (!(name in env)) environment[name] = undefined;
   const started = performance.now();
-  const child = spawn(execPath, ["--import", "tsx", "--import", reporter, ...nodeOptions, path, ...args], {
+  const child = spawn(execPath, ["--import", typescriptLoader, "--import", reporter, ...nodeOptions, path, ...args], {
     cwd: projectRoot,
     env: environment,
     stdio: ["pipe", "pipe", "pipe", "pipe"],
