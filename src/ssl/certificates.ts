@@ -3,7 +3,7 @@
  *
  * A pointer that a function here answers belongs to the caller, who frees it with {@link freeCertificates} or {@link freeKey}.
  */
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { sys, type Pointer } from "../platform/index.js";
 import { acquired, isPointer, openssl, released } from "./openssl.js";
@@ -157,5 +157,7 @@ export function toNode(certificate: Pointer): X509Certificate {
   const der = Buffer.alloc(ssl.i2d_X509(certificate, null));
   const cursor = new BigUint64Array([sys.address(der)]);
   ssl.i2d_X509(certificate, new Uint8Array(cursor.buffer));
+  // Not imported, as node:tls is not by `SSLContext`.
+  const { X509Certificate } = process.getBuiltinModule("node:crypto");
   return new X509Certificate(der);
 }

@@ -3,7 +3,6 @@
  * on certificates and on the trusted roots.
  */
 import { statSync } from "node:fs";
-import * as tls from "node:tls";
 import { inspect } from "node:util";
 import type { Pointer } from "../platform/index.js";
 import {
@@ -115,7 +114,8 @@ export class SSLContext implements Disposable {
     // Tickets come after the handshake. A client that closes without having read them resets the connection, and its last words are lost.
     ssl.SSL_CTX_set_num_tickets(pointer, 0);
     ssl.SSL_CTX_ctrl(pointer, CTRL_MIN_VERSION, VERSION_NUMBERS[this.#minimumVersion], null);
-    this.setCiphers(tls.DEFAULT_CIPHERS);
+    // Asked for here and not imported: a program without TLS starts 9 ms sooner (Node 20, CPU of an empty script beside one that imports node:tls).
+    this.setCiphers(process.getBuiltinModule("node:tls").DEFAULT_CIPHERS);
   }
 
   /** The native context. @internal */

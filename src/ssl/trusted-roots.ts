@@ -4,7 +4,6 @@
  * Parsing 144 of them costs 28 ms, so it is done once for the thread; a context that wants only them shares one store.
  */
 import { readFileSync } from "node:fs";
-import * as tls from "node:tls";
 import type { Pointer } from "../platform/index.js";
 import { memorySource, readCertificates } from "./certificates.js";
 import { acquired, openssl, released } from "./openssl.js";
@@ -23,7 +22,10 @@ export interface CertificateSource {
  *
  * @internal the parameters are for tests
  */
-export function defaultAuthorities(source: CertificateSource = tls, extra = process.env["NODE_EXTRA_CA_CERTS"]): string[] {
+export function defaultAuthorities(
+  source: CertificateSource = process.getBuiltinModule("node:tls"),
+  extra = process.env["NODE_EXTRA_CA_CERTS"],
+): string[] {
   if (source.getCACertificates !== undefined) return [...source.getCACertificates("default")];
   const authorities = [...source.rootCertificates];
   if (extra !== undefined && extra !== "") {
