@@ -1,0 +1,102 @@
+/**
+ * Servers written with this package, as its users write them: `node ioloop.js MODE`. Prints the port, then serves; see `followStandardInput`.
+ */
+import { bindSockets, type IOStream, IOLoop, StreamClosedError, TCPServer } from "ioloop";
+import { startServer } from "ioloop/asyncio";
+import { collectNodeGarbage, followStandardInput } from "./standard-input.js";
+
+const BACKLOG = 4096;
+const CHUNK = Buffer.alloc(65536, "x");
+
+let connections = 0;
+
+type Serve = (stream: IOStream) => void | Promise<void>;
+
+/** A server whose connections are served by `serve`. Returns the port. */
+function listen(serve: Serve): number {
+  class Server extends TCPServer {
+    override async handleStream(stream: IOStream): Promise<void> {
+      connections++;
+      stream.setCloseCallback(() => connections--);
+      stream.setNodelay(true);
+      try {
+        await serve(stream);
+      } catch (error) {
+        if (!(error instanceof StreamClosedError)) throw error;
+      }
+    }
+  }
+  const sockets = bindSockets(0, "127.0.0.1", { backlog: BACKLOG });
+  new Server().addSockets(sockets);
+  return (sockets[0]?.getsockname() as [string, number])[1];
+}
+
+async function echoWithAwait(stream: IOStream): Promise<void> {
+  for (;;) {
+    const line = await stream.readUntil("\n");
+    await stream.write(line);
+  }
+}
+
+function echoWithCallbacks(stream: IOStream): void {
+  const onLine = (line: Buffer): void => {
+    stream.write(line, next);
+  };
+  const next = (): void => {
+    stream.readUntil("\n", onLine);
+  };
+  next();
+}
+
+/** asyncio's streams. */
+async function echoWithAsyncio(): Promise<number> {
+  const server = await startServer(
+    async (reader, writer) => {
+      connections++;
+      try {
+        for (;;) {
+          writer.write(await reader.readuntil("\n"));
+          await writer.drain();
+        }
+      } catch {
+        // The other side has closed.
+        connections--;
+        writer.close();
+      }
+    },
+    "127.0.0.1",
+    0,
+    { backlog: BACKLOG },
+  );
+  return (server.sockets[0]?.getsockname() as [string, number])[1];
+}
+
+/** Reads how many bytes are wanted, and sends them. */
+async function bulkOut(stream: IOStream): Promise<void> {
+  const wanted = Number((await stream.readUntil("\n")).toString());
+  for (let left = wanted; left > 0; left -= CHUNK.length) await stream.write(left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK);
+  // The other side ends the connection when it has them.
+  await stream.readUntil("\n");
+}
+
+async function bulkIn(stream: IOStream): Promise<void> {
+  let received = 0;
+  for await (const chunk of stream) received += chunk.length;
+  if (received === 0) throw new Error("Nothing was received");
+  stream.close();
+}
+
+const modes: Record<string, () => number | Promise<number>> = {
+  await: () => listen(echoWithAwait),
+  callback: () => listen(echoWithCallbacks),
+  asyncio: echoWithAsyncio,
+  "bulk-out": () => listen(bulkOut),
+  "bulk-in": () => listen(bulkIn),
+};
+
+const [mode = ""] = process.argv.slice(2);
+const begin = modes[mode];
+if (begin === undefined) throw new RangeError(`mode is "${mode}": it must be one of ${Object.keys(modes).join(", ")}`);
+followStandardInput(() => connections, collectNodeGarbage);
+console.log(await begin());
+IOLoop.current().start();

@@ -1,0 +1,33 @@
+/** Bulk: 2 GB out of a server and into one, through one stream and through eight. */
+import { type Contender, served, type Measurement, type Server, type Setup, type Work } from "./contract.js";
+import { putUnderLoad } from "./load.js";
+import { names } from "./servers.js";
+
+const MB = 1e6;
+/** V8 has optimised by then. */
+const WARM = 300 * MB;
+const BYTES = 2000 * MB;
+
+export function works(setup: Setup): Work[] {
+  const scale = setup.quick ? 0.05 : 1;
+  const bulk = (way: "out" | "in", connections: number): Work => {
+    const mode = `bulk-${way}`;
+    const measure = (server: Server): Promise<Measurement> => {
+      const options = { connections, bytes: BYTES * scale, warmup: WARM * scale };
+      return putUnderLoad(setup, server, way === "out" ? "sink" : "source", options, MB);
+    };
+    const contenders: Contender[] = [
+      served(setup, names.c, setup.c("server.c", mode), measure),
+      served(setup, names.await, setup.node("ioloop.ts", mode), measure),
+      served(setup, names.net, setup.node("node.ts", mode), measure),
+    ];
+    return {
+      id: `${mode}-${connections}`,
+      title: `Bulk ${way}, 2 GB through ${connections === 1 ? "one stream" : `${connections} streams`}`,
+      unit: "MB",
+      contenders,
+      targets: [{ ours: names.await, theirs: names.net, by: "perSecond", atLeast: 1 }],
+    };
+  };
+  return [bulk("out", 1), bulk("out", 8), bulk("in", 1), bulk("in", 8)];
+}
