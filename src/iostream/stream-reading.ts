@@ -342,7 +342,7 @@ export abstract class StreamReading extends StreamCore {
       if (count !== undefined) buffer.filled(count);
       return count;
     }
-    scratch ??= new ScratchBuffer(Math.max(size, 65536));
+    scratch ??= new ScratchBuffer();
     const memory = scratch.lend(size);
     const count = this._readDescriptor(memory);
     if (count === undefined || count === 0) return count;
