@@ -13,10 +13,10 @@ export function works(setup: Setup): Work[] {
   const times = [setup.warmUp, setup.measured].map(String);
   const bytes = [...times, ...onLoadCore, "cat", "/dev/zero"];
   const lines = [...times, ...onLoadCore, "yes", "x".repeat(63)];
-  const bulk = (name: string, file: string): Contender => selfMeasured(setup, name, setup.node(file, "bytes", ...bytes), MB);
-  const tornado = (on: string, reader: string, args: readonly string[], perItem?: number): Contender => {
+  const bulk = (name: string, file: string): Contender => selfMeasured(setup, name, setup.node(file, "bytes", ...bytes), { perItem: MB });
+  const tornado = (on: string, reader: string, args: readonly string[], perItem = 1): Contender => {
     const modules = on === "uvloop" ? ["tornado", "uvloop"] : ["tornado"];
-    return selfMeasured(setup, `Tornado on ${on}`, setup.python(modules, "pipe-tornado.py", on, reader, ...args), perItem);
+    return selfMeasured(setup, `Tornado on ${on}`, setup.python(modules, "pipe-tornado.py", on, reader, ...args), { perItem });
   };
 
   return [
@@ -30,7 +30,7 @@ export function works(setup: Setup): Work[] {
         tornado("asyncio", "bytes", bytes, MB),
         tornado("uvloop", "bytes", bytes, MB),
       ],
-      targets: [{ ours: "ioloop", theirs: "Node child.stdout", by: "cpuPerItem" }],
+      targets: [],
     },
     {
       id: "pipe-lines",
@@ -44,7 +44,7 @@ export function works(setup: Setup): Work[] {
         tornado("asyncio", "lines", lines),
         tornado("uvloop", "lines", lines),
       ],
-      targets: [{ ours: "ioloop, await", theirs: "Node readline", by: "cpuPerItem" }],
+      targets: [],
     },
   ];
 }

@@ -16,15 +16,23 @@ export function lastReport<T = Report>(printed: string): T {
   return JSON.parse(printed.slice(printed.lastIndexOf("\n") + 1)) as T;
 }
 
-/** A program that does the work by itself on the servers' core, a process of its own for each measurement. An item is `perItem` of what it counts. */
-export function selfMeasured(setup: Setup, name: string, program: Program, perItem = 1): Contender {
+/** How a report is read. */
+interface Reading {
+  /** An item is so many of what the program counts. */
+  readonly perItem?: number;
+  /** Whether most of the time is waiting: a rate says nothing then. */
+  readonly waits?: boolean;
+}
+
+/** A program that does the work by itself on the servers' core, in a process of its own for each measurement. */
+export function selfMeasured(setup: Setup, name: string, program: Program, { perItem = 1, waits = false }: Reading = {}): Contender {
   return {
     name,
     ...(program.missing === undefined ? {} : { skipped: program.missing }),
     measure: async (): Promise<Measurement> => {
       const { count, elapsed, cpu, peakMemory, loadCpu } = lastReport(await setup.run(program, { core: "server" }));
       return {
-        perSecond: (count / perItem / elapsed) * 1000,
+        ...(waits ? {} : { perSecond: (count / perItem / elapsed) * 1000 }),
         cpuPerItem: cpu / (count / perItem),
         peakMemory,
         ...(loadCpu === undefined ? {} : { loadCpu }),
