@@ -126,6 +126,20 @@ describe("Resources of streams", () => {
       gc();
       expect(references.map((each) => each.deref())).to.deep.equal([undefined, undefined]);
     });
+
+    it("S192 results stay as they are while later reads go on, the small and those as large as a whole read call", async ({ pair }) => {
+      const { reader, writer } = pair();
+      const given: (readonly [result: Buffer, byte: number])[] = [];
+      for (let round = 0; round < 12; round++) {
+        const size = [5, 65536, 131072][round % 3] ?? 0;
+        const written = writer.write(Buffer.alloc(size, round));
+        for (let missing = size; missing > 0; missing -= given.at(-1)?.[0].length ?? 0) {
+          given.push([await reader.readBytes(missing, { partial: true }), round]);
+        }
+        await written;
+      }
+      for (const [result, byte] of given) expect(result.equals(Buffer.alloc(result.length, byte))).to.equal(true);
+    });
   });
 
   eachStream(
