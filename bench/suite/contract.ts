@@ -34,7 +34,7 @@ export interface Contender {
   /** Why it does not take part ("bun is not installed"). The results name it with this reason, and nothing is measured. */
   readonly skipped?: string;
   /** Does the work once. Rejects where it failed: the results then name the failure, and the other contenders go on. */
-  measure(): Promise<Measurement>;
+  readonly measure: () => Promise<Measurement>;
 }
 
 /** A figure of a measurement that contenders are compared by. */

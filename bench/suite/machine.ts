@@ -1,6 +1,6 @@
 /** What this machine has for `npm run bench`: cores to pin to, compilers and the runtimes that ours is compared with. What is missing is told by name. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 
@@ -36,26 +36,32 @@ function firstLine(command: string, args: readonly string[]): string | undefined
   return status === 0 || (status === 1 && command.endsWith("wrk")) ? (`${stdout}${stderr}`.trim().split("\n")[0] ?? "") : undefined;
 }
 
-function firstThatRuns(candidates: readonly (string | undefined)[], args: readonly string[]): string | undefined {
-  return candidates.find((command) => command !== undefined && firstLine(command, args) !== undefined);
+function firstThatRuns(candidates: readonly string[], args: readonly string[]): string | undefined {
+  return candidates.find((command) => firstLine(command, args) !== undefined);
 }
 
-/** Looks for everything once. BUN, PYTHON and CC name what is not on PATH. */
+/** What an environment variable names, instead of what would be looked for. */
+function given(variable: string): string[] | undefined {
+  const command = process.env[variable];
+  return command === undefined ? undefined : [command];
+}
+
+/** Looks for everything once. CC, BUN, PYTHON and WRK name what is not on PATH; a name that does not exist leaves the thing out. */
 export function findMachine(): Machine {
   const pythons = new Map<string, string | undefined>();
   const localBun = fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url));
   const pinnable = cpus().length > 1 && firstLine("taskset", ["-c", "0,1", "true"]) !== undefined;
   return {
     cores: pinnable ? { server: 0, load: 1 } : undefined,
-    cc: firstThatRuns([process.env["CC"], "cc"], ["--version"]),
-    bun: firstThatRuns([process.env["BUN"], existsSync(localBun) ? localBun : undefined, "bun"], ["--version"]),
-    wrk: firstThatRuns(["wrk"], ["-v"]),
+    cc: firstThatRuns(given("CC") ?? ["cc"], ["--version"]),
+    bun: firstThatRuns(given("BUN") ?? [localBun, "bun"], ["--version"]),
+    wrk: firstThatRuns(given("WRK") ?? ["wrk"], ["-v"]),
     pythonWith: (modules) => {
       const key = modules.join();
       if (!pythons.has(key)) {
         const imports = modules.map((name) => `import ${name}`).join("\n");
         // The one on PATH may be a version manager's, without the distribution's packages.
-        pythons.set(key, firstThatRuns([process.env["PYTHON"], "python3", "/usr/bin/python3"], ["-c", imports]));
+        pythons.set(key, firstThatRuns(given("PYTHON") ?? ["python3", "/usr/bin/python3"], ["-c", imports]));
       }
       return pythons.get(key);
     },
@@ -84,14 +90,14 @@ export function describeMachine(machine: Machine): MachineDescription {
     "`cc` on PATH, or CC=path; without it there is no epoll server in C, and Node makes the load",
   );
   tell("Bun", of(machine.bun, "--version"), "the npm package `bun`, `bun` on PATH, or BUN=path");
-  tell("Tornado", versionOfModule("tornado"), "a `python3` on PATH, /usr/bin/python3 or PYTHON=path that can import it");
-  tell("uvloop", versionOfModule("uvloop"), "a `python3` on PATH, /usr/bin/python3 or PYTHON=path that can import it");
+  tell("Tornado", versionOfModule("tornado"), "a `python3` on PATH, /usr/bin/python3 or PYTHON=path, that can import it");
+  tell("uvloop", versionOfModule("uvloop"), "a `python3` on PATH, /usr/bin/python3 or PYTHON=path, that can import it");
   tell(
     "wrk",
     of(machine.wrk, "-v")
       ?.replace(/^wrk /, "")
       .replace(/ Copyright.*/, ""),
-    "`wrk` on PATH",
+    "`wrk` on PATH, or WRK=path",
   );
   const processor = /^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? process.arch;
   return {
