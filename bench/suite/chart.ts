@@ -7,7 +7,7 @@ const ROW = 34;
 const TOP = 56;
 const BOTTOM = 34;
 /** Where bars begin, and how far one that is twice what is wanted reaches. Longer ones are cut there. */
-const LEFT = 400;
+const LEFT = 420;
 const BARS = 400;
 const MOST = 2;
 

@@ -4,7 +4,7 @@ import { putUnderLoad } from "./load.js";
 import { type EchoServer, echoServers, names } from "./servers.js";
 
 /** The same server with few connections, in the same rounds as with many. */
-const AT_50 = ", 50 connections";
+const AT_50 = ", at 50";
 
 export function works(setup: Setup): Work[] {
   const under =

@@ -41,7 +41,7 @@ export function works(setup: Setup): Work[] {
   return [
     {
       id: "http",
-      title: "minimal keep-alive HTTP responder under wrk, 50 connections",
+      title: "Minimal keep-alive HTTP responder under wrk, 50 connections",
       unit: "request",
       contenders: [
         contender("ioloop", setup.node("http-ioloop.ts")),

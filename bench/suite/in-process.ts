@@ -19,14 +19,14 @@ export function works(setup: Setup): Work[] {
   return [
     {
       id: "callbacks",
-      title: "a million callbacks, added in one batch and then run",
+      title: "A million callbacks, added in one batch and then run",
       unit: "callback",
       contenders: contenders("callbacks", "setImmediate"),
       targets: [target("Node setImmediate", 1.5)],
     },
     {
       id: "timeouts",
-      title: "a million timeouts within a second, varied; half of them cancelled, the others run",
+      title: "A million timeouts within a second, varied; half of them cancelled, the others run",
       unit: "timeout",
       contenders: contenders("timeouts", "setTimeout", true),
       targets: [target("Node setTimeout", 1), target("asyncio", 5)],
@@ -34,14 +34,14 @@ export function works(setup: Setup): Work[] {
     {
       // Issue 7 names no figures for these.
       id: "futures-done",
-      title: "a million futures, each made, set and awaited",
+      title: "A million futures, each made, set and awaited",
       unit: "future",
       contenders: contenders("futures-done", "promises"),
       targets: [],
     },
     {
       id: "futures-pending",
-      title: "a million futures, each awaited before it is set, a hundred at a time",
+      title: "A million futures, each awaited before it is set, a hundred at a time",
       unit: "future",
       contenders: contenders("futures-pending", "promises"),
       targets: [],

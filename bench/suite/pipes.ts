@@ -22,7 +22,7 @@ export function works(setup: Setup): Work[] {
   return [
     {
       id: "pipe-bulk",
-      title: "bulk from a child process's standard output",
+      title: "Bulk from a child process's standard output",
       unit: "MB",
       contenders: [
         bulk("ioloop", "pipe-ioloop.ts"),
@@ -34,7 +34,7 @@ export function works(setup: Setup): Work[] {
     },
     {
       id: "pipe-lines",
-      title: "lines of 64 bytes from a child process's standard output",
+      title: "Lines of 64 bytes from a child process's standard output",
       unit: "line",
       contenders: [
         selfMeasured(setup, "ioloop, await", setup.node("pipe-ioloop.ts", "lines", ...lines)),

@@ -8,7 +8,7 @@ export const names = {
   callback: "ioloop, callbacks",
   asyncio: "ioloop, asyncio",
   net: "Node net",
-  netLines: "Node net, lines",
+  netLines: "Node net, split by hand",
   netReadline: "Node net, readline",
   netSplit2: "Node net, split2",
   bun: "Bun.listen",

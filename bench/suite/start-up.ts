@@ -23,7 +23,7 @@ export function works(setup: Setup): Work[] {
   return [
     {
       id: "start-up",
-      title: "a script that starts a loop, runs an iteration and stops",
+      title: "A script that starts a loop, runs an iteration and stops",
       unit: "ms",
       contenders: [
         contender("ioloop", setup.node("start.ts")),

@@ -42,7 +42,7 @@ export function works(setup: Setup): Work[] {
   return [
     {
       id: "tls-echo",
-      title: "line echo over TLS 1.3, 64 bytes, 50 connections",
+      title: "Line echo over TLS 1.3, 64 bytes, 50 connections",
       unit: "answer",
       contenders: [
         echo("ioloop, await", setup.node("tls-ioloop.ts", "await")),
@@ -55,7 +55,7 @@ export function works(setup: Setup): Work[] {
         { ours: "ioloop, callbacks", theirs: "Node tls", by: "cpuPerItem", atLeast: 1.1 },
       ],
     },
-    bulk("tls-bulk-out", "bulk out over TLS 1.3, one stream", "source"),
-    bulk("tls-bulk-in", "bulk in over TLS 1.3, one stream", "sink"),
+    bulk("tls-bulk-out", "Bulk out over TLS 1.3, one stream", "source"),
+    bulk("tls-bulk-in", "Bulk in over TLS 1.3, one stream", "sink"),
   ];
 }
