@@ -21,13 +21,17 @@ import { runWork } from "./suite/run.js";
 import { makeSetup } from "./suite/setup.js";
 import { resultsFolder, writeReport } from "./suite/write-report.js";
 
+function complain(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
 const { values: options } = parseArgs({
   options: { only: { type: "string" }, quick: { type: "boolean", default: false }, rounds: { type: "string" }, out: { type: "string" } },
 });
 const { quick, only } = options;
 const rounds = quick ? 1 : Number(options.rounds ?? 3);
-if (!Number.isInteger(rounds) || rounds < 1)
-  throw new RangeError(`--rounds is "${String(options.rounds)}": it must be a whole number from 1 on`);
+if (!Number.isInteger(rounds) || rounds < 1) complain(`--rounds is "${String(options.rounds)}": it must be a whole number from 1 on`);
 
 /** Those that `--only` names; a name that fits none is an error. */
 function chosen(works: readonly Work[]): Work[] {
@@ -36,9 +40,7 @@ function chosen(works: readonly Work[]): Work[] {
   const fits = (work: Work, name: string): boolean => work.id === name || work.id.startsWith(`${name}-`);
   for (const name of names) {
     if (works.some((work) => fits(work, name))) continue;
-    throw new RangeError(
-      `--only names "${name}": it must be one of ${works.map(({ id }) => id).join(", ")}, or what some of them begin with`,
-    );
+    complain(`--only names "${name}": it must be one of ${works.map(({ id }) => id).join(", ")}, or what some of them begin with`);
   }
   return works.filter((work) => names.some((name) => fits(work, name)));
 }

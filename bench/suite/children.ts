@@ -16,12 +16,7 @@ function killAll(): void {
 }
 
 process.once("exit", killAll);
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
-    killAll();
-    process.kill(process.pid, signal);
-  });
-}
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 
 /** A process of ours: its lines one after the other, its standard error kept for the message if it fails. */
 export class Child {

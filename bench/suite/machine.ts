@@ -70,7 +70,12 @@ export function findMachine(): Machine {
 
 /** Names, versions, and what is missing. */
 export function describeMachine(machine: Machine): MachineDescription {
-  const versions: Record<string, string> = { "Node.js": process.versions.node };
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const commit = firstLine("git", ["describe", "--always", "--dirty"]);
+  const versions: Record<string, string> = {
+    ioloop: commit === undefined ? version : `${version}, commit ${commit}`,
+    "Node.js": process.versions.node,
+  };
   const missing: string[] = [];
   const tell = (name: string, version: string | undefined, remedy: string): void => {
     if (version === undefined) missing.push(`${name} (${remedy})`);
