@@ -21,7 +21,7 @@ export interface Runnable {
 export const NO_ARGUMENTS: readonly unknown[] = [];
 
 /** A user's function with its arguments and the async context it was scheduled in. */
-export class BoundCallback extends AsyncResource implements Runnable {
+export class BoundCallback extends AsyncResource implements QueuedCallback {
   readonly callback: Callback<never>;
   readonly args: readonly unknown[];
   /** Link of the callback queue, which is a list of these. */
@@ -47,7 +47,7 @@ function callInOwnResource(callback: Callback, args: readonly unknown[]): unknow
 }
 
 /** The same for `spawnCallback` and `addCallbackFromSignal`: runs in the turn's own context, which is none. */
-export class FreeCallback implements Runnable {
+export class FreeCallback implements QueuedCallback {
   readonly callback: Callback<never>;
   readonly args: readonly unknown[];
   next: QueuedCallback | undefined = undefined;
@@ -74,7 +74,7 @@ export class Context extends AsyncResource {
 }
 
 /** The same for a wake handle, whose one context serves every wake. */
-export class ContextCallback implements Runnable {
+export class ContextCallback implements QueuedCallback {
   readonly callback: Callback<never>;
   next: QueuedCallback | undefined = undefined;
   readonly #context: Context;
@@ -89,8 +89,11 @@ export class ContextCallback implements Runnable {
   }
 }
 
-/** What a callback queue holds. */
-export type QueuedCallback = BoundCallback | ContextCallback | FreeCallback;
+/** What a callback queue holds; each is the link to the next. */
+export interface QueuedCallback extends Runnable {
+  readonly callback: Callback<never>;
+  next: QueuedCallback | undefined;
+}
 
 /**
  * A resource whose context holds no store.

@@ -2,7 +2,7 @@
 export type { BlockAction, BlockInfo } from "./blocking.js";
 export { type ConfigurableClass, configureFamily, familyOf, registerImplementation, type SavedConfiguration } from "./configurable.js";
 export { checkCallback, isSystemError, isThenable } from "./checks.js";
-export type { Callback } from "./context.js";
+export type { Callback, QueuedCallback } from "./context.js";
 export { checkSeconds, type Deadline, deadlineToSeconds, type Duration, durationToSeconds, isDuration, seconds } from "./deadline.js";
 export { EPollIOLoop, PosixPollIOLoop } from "./epoll-ioloop.js";
 export type { EventCallback, FileDescriptor, Selectable } from "./handler-table.js";

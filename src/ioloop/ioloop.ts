@@ -12,7 +12,7 @@ import * as platform from "../platform/index.js";
 import { checkCallback, isSystemError, isThenable } from "./checks.js";
 import { type BlockAction, BlockingWatch, type BlockInfo } from "./blocking.js";
 import { type ConfigurableClass, configureFamily, familyOf, implementationNamed, type SavedConfiguration } from "./configurable.js";
-import type { Callback, Runnable } from "./context.js";
+import type { Callback, QueuedCallback, Runnable } from "./context.js";
 import { currentLoop, getSingleton, setMark, setSingleton } from "./current.js";
 import { checkSeconds, type Deadline, deadlineToSeconds } from "./deadline.js";
 import { type EventCallback, type FileDescriptor, splitFd } from "./handler-table.js";
@@ -271,6 +271,11 @@ export class IOLoop {
   /** `addCallback` without the caller's async context. */
   spawnCallback<A extends unknown[]>(callback: Callback<A>, ...args: A): void {
     this.addCallbackFromSignal(callback, ...args);
+  }
+
+  /** `spawnCallback` for what the library itself schedules, which brings its own async context. @internal */
+  _spawnRunnable(runnable: QueuedCallback): void {
+    this.spawnCallback(() => runnable.run());
   }
 
   /** The way in from other threads; see `PollIOLoop.createWakeHandle`. */

@@ -314,6 +314,10 @@ export class PollIOLoop extends IOLoop {
     if (!this._closing) this._enqueue(new FreeCallback(callback, args));
   }
 
+  override _spawnRunnable(runnable: QueuedCallback): void {
+    if (!this._closing) this._enqueue(runnable);
+  }
+
   private _enqueue(callback: QueuedCallback): void {
     this._callbacks.push(callback);
     if (this.observer !== undefined) this._observe({ type: "callback-added", callback: callback.callback });

@@ -4,7 +4,7 @@
  *
  * The steps have the names and the order of the annotated Tornado source. Depends on `ioloop`, on `concurrent` and on the log.
  */
-import { IOLoop } from "../ioloop/index.js";
+import { IOLoop, type QueuedCallback } from "../ioloop/index.js";
 import { applicationLog, generalLog } from "../log.js";
 import { constructing } from "../names.js";
 import { checkCount, checkKeys, show } from "./arguments.js";
@@ -226,8 +226,7 @@ export abstract class StreamCore {
   /** Schedules a user's callback: none ever runs inside the call or the event that completed its operation (S73). @internal */
   _runCallback(callback: UserCallback, ...args: unknown[]): void {
     this._pendingCallbacks++;
-    // It has its own context, so it need not be given the present one as well.
-    this.ioLoop.spawnCallback(runUserCallback, this, callback, args);
+    this.ioLoop._spawnRunnable(new ScheduledCallback(this, callback, args));
   }
 
   // ---- Events ----
@@ -395,19 +394,41 @@ function closeStream(stream: StreamCore): void {
   stream.close();
 }
 
-/** What the loop runs for `_runCallback`. */
-function runUserCallback(stream: StreamCore, callback: UserCallback, args: readonly unknown[]): unknown {
-  stream._pendingCallbacks--;
-  try {
-    return callback.run(args);
-  } catch (error) {
-    applicationLog.error("Uncaught exception, closing connection.", error);
-    // Nobody may be left who would close it.
-    stream._closeWith(error);
-    // The loop's own way of dealing with it follows (handleCallbackException).
-    throw error;
-  } finally {
-    stream._maybeAddErrorListener();
+/**
+ * What the loop runs for `_runCallback`. It goes into the loop's queue as it is: as a function with arguments it would be wrapped in a callback of the
+ * loop's, with an async context that nobody needs, for the user's brings its own.
+ */
+class ScheduledCallback implements QueuedCallback {
+  next: QueuedCallback | undefined = undefined;
+  private readonly _stream: StreamCore;
+  private readonly _user: UserCallback;
+  private readonly _args: readonly unknown[];
+
+  constructor(stream: StreamCore, user: UserCallback, args: readonly unknown[]) {
+    this._stream = stream;
+    this._user = user;
+    this._args = args;
+  }
+
+  /** The user's function, for those who watch the loop. */
+  get callback(): UserCallback["callback"] {
+    return this._user.callback;
+  }
+
+  run(): unknown {
+    const stream = this._stream;
+    stream._pendingCallbacks--;
+    try {
+      return this._user.run(this._args);
+    } catch (error) {
+      applicationLog.error("Uncaught exception, closing connection.", error);
+      // Nobody may be left who would close it.
+      stream._closeWith(error);
+      // The loop's own way of dealing with it follows (handleCallbackException).
+      throw error;
+    } finally {
+      stream._maybeAddErrorListener();
+    }
   }
 }
 
