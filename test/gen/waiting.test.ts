@@ -11,7 +11,7 @@ import { seconds } from "../../src/ioloop/index.js";
 import { Lock } from "../../src/locks/index.js";
 import { Queue } from "../../src/queues/index.js";
 import { expectLog } from "../support/log-records.js";
-import { nextRound, realDelay } from "../support/real-timers.js";
+import { nextRound, settle } from "../support/real-timers.js";
 import { ManualLoop, useManualLoop } from "./manual-loop.js";
 import { waitCases, type Waiting } from "./wait-cases.js";
 
@@ -361,7 +361,7 @@ describe("waiting", () => {
   it("P16 AbortSignal.timeout fails the waiter with the signal's own reason", async () => {
     const queue = new Queue<number>();
     const future = queue.get({ signal: AbortSignal.timeout(5) });
-    await realDelay(30);
+    expect(await settle(() => future.done())).to.equal(true);
     const reason = failure(future);
     expect(reason).to.be.instanceOf(DOMException);
     expect(reason).to.not.be.instanceOf(TimeoutError);

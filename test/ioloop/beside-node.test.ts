@@ -14,7 +14,7 @@ import { eachCombination } from "../support/combinations.js";
 import { openDescriptors } from "../support/descriptors.js";
 import { settle } from "../support/real-timers.js";
 import { drain, Files, put } from "./driving.js";
-import { deferred, duringWait, millisecondsUntil } from "./waiting.js";
+import { AT_ONCE, deferred, duringWait, millisecondsUntil, quickest, untilWaiting } from "./waiting.js";
 
 /** Flags of an open descriptor, as the kernel shows them (proc(5), octal). */
 function flagsOf(fd: number): number {
@@ -58,25 +58,32 @@ describe("beside Node", function () {
     it("H10 a signal's listener wakes the loop, and the callback runs as one of the loop, not inside the listener", async () => {
       const loop = makeLoop({ makeCurrent: false });
       const order: string[] = [];
-      const { promise, resolve } = deferred<IOLoop | undefined>();
+      const currents: (IOLoop | undefined)[] = [];
+      let called = deferred();
       const listener = (): void => {
         loop.addCallbackFromSignal(() => {
           order.push("callback");
-          resolve(IOLoop.current(false));
+          currents.push(IOLoop.current(false));
+          called.resolve();
         });
         order.push("listener ends");
       };
       process.on("SIGUSR2", listener);
       try {
         await duringWait(loop, async () => {
-          process.kill(process.pid, "SIGUSR2");
-          expect(await millisecondsUntil(promise)).to.be.below(500);
+          const attempt = async (): Promise<number> => {
+            await untilWaiting(loop);
+            called = deferred();
+            process.kill(process.pid, "SIGUSR2");
+            return millisecondsUntil(called.promise);
+          };
+          expect(await quickest(AT_ONCE, attempt)).to.be.below(AT_ONCE);
         });
       } finally {
         process.off("SIGUSR2", listener);
       }
-      expect(await promise).to.equal(loop);
-      expect(order).to.deep.equal(["listener ends", "callback"]);
+      expect(order).to.deep.equal(currents.flatMap(() => ["listener ends", "callback"]));
+      expect(new Set(currents)).to.deep.equal(new Set([loop]));
     });
 
     it("H10 installs no listener of its own", async () => {

@@ -181,7 +181,8 @@ describe("a poller of one's own", () => {
     await loop.start();
     expect(fake.waits).to.deep.equal([0.5, 99.5, 0.25, 3600, 1299.75, 0]);
     expect(polls).to.deep.equal([1, 2, 3, 4, 5, 6]);
-    expect(realMilliseconds() - began).to.be.below(1000);
+    // Not the hour and more of those waits.
+    expect(realMilliseconds() - began).to.be.below(5000);
   });
 
   it("H19 lets Node make a round after each dispatch", async () => {

@@ -33,6 +33,9 @@ describe("a loop in a worker", function () {
   }
 });
 
+/** A second, and what a busy machine adds; an end that waits for the loop never comes. In milliseconds. */
+const LIMIT = 5000;
+
 describe("H17 a worker whose loop waits ends within about a second, by terminate(), process.exit() and with the process", function () {
   this.timeout(40_000);
   onEachNode((_, execPath) => async () => {
@@ -46,8 +49,8 @@ describe("H17 a worker whose loop waits ends within about a second, by terminate
     expect(results).to.have.lengthOf(6);
     for (const { task, poller, code, milliseconds } of results) {
       expect(code, `${task}, ${poller}`).to.equal({ wait: 1, exit: 5, leave: 0 }[task]);
-      expect(milliseconds, `${task}, ${poller}`).to.be.below(2500);
+      expect(milliseconds, `${task}, ${poller}`).to.be.below(LIMIT);
     }
-    expect(ended - exiting).to.be.below(2500);
+    expect(ended - exiting).to.be.below(LIMIT);
   });
 });

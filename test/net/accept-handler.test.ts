@@ -240,7 +240,7 @@ describe("addAcceptHandler", () => {
       exhausted = false;
       const cpu = process.cpuUsage();
       await until(loop, () => listener.accepted.length === 3);
-      expect(performance.now() - freed).to.be.below(2500);
+      expect(performance.now() - freed).to.be.below(5000);
       // `until` itself goes round once a millisecond; a spinning loop would take all of the second.
       expect(process.cpuUsage(cpu).user / 1e6).to.be.below(0.9);
       remove();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import { cpuCount } from "../../src/process/index.js";
-import { projectRoot } from "../support/child.js";
+import { projectRoot, typescriptLoader } from "../support/child.js";
 import { settle } from "../support/real-timers.js";
 import { greet, greetWorker, Program } from "./program.js";
 
@@ -84,12 +84,12 @@ describe("forkProcesses", function () {
     expect(evaluated.stdout).to.equal("worker 0\n");
     expect(evaluated.status).to.equal(0);
     for (const args of [[], ["-"]]) {
-      const piped = spawnSync(process.execPath, ["--import", "tsx", ...args], { ...options, input: source });
+      const piped = spawnSync(process.execPath, ["--import", typescriptLoader, ...args], { ...options, input: source });
       expect(piped.stderr).to.match(/Error: forkProcesses\(\) in a program that was read from standard input/);
     }
-    // --import tsx does not reach the worker threads of Node 20.
+    // --import does not reach the worker threads of Node 20.
     const url = JSON.stringify(new URL("../../src/process/index.ts", import.meta.url).href);
-    const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${url}); }).then(({ forkProcesses }) => forkProcesses(1))`;
+    const code = `import(${JSON.stringify(typescriptLoader)}).then(() => import(${url})).then(({ forkProcesses }) => forkProcesses(1))`;
     const thread = new Worker(code, { eval: true, execArgv: [] });
     const [error] = (await once(thread, "error")) as [Error];
     expect(error.message).to.match(/^forkProcesses\(\) in a worker thread/);

@@ -10,6 +10,7 @@ describe("root hooks", function () {
   before(async () => {
     result = await runFile("node_modules/mocha/bin/mocha.js", {
       args: ["--no-config", "--require", "test/support/hooks.ts", "test/fixtures/leftovers.ts"],
+      env: { IOLOOP_PATIENCE: "200" },
     });
   });
 

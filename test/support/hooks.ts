@@ -29,6 +29,9 @@ interface Snapshot {
   readonly ignoredSignals: string;
 }
 
+/** How long what a test has left may take to go, in milliseconds. */
+const PATIENCE = Number(process.env["IOLOOP_PATIENCE"] ?? 3000);
+
 let baseline: Snapshot;
 let before: Snapshot;
 
@@ -124,7 +127,7 @@ export const mochaHooks: RootHookObject = {
     const own = await endOfTestProblems();
     // One round at least: a rejection is reported when the microtasks of its turn have run.
     await nextRound();
-    await settle(() => leftovers(before).length === 0);
+    await settle(() => leftovers(before).length === 0, PATIENCE);
     const problems = [...own, ...leftovers(before), ...rejectionProblems(), ...logProblems()];
     // The hook object serves every test: an error set here fails the test it ran for, and has to be taken back for the next.
     const hook = this.test as unknown as { error: (error: Error | undefined) => void };
@@ -132,7 +135,7 @@ export const mochaHooks: RootHookObject = {
   },
 
   async afterAll() {
-    await settle(() => leftovers(baseline).length === 0);
+    await settle(() => leftovers(baseline).length === 0, PATIENCE);
     const problems = leftovers(baseline);
     if (problems.length > 0) throw new Error(`After all tests: ${problems.join("\n")}`);
   },

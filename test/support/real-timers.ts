@@ -24,10 +24,10 @@ export function realMilliseconds(): number {
 /**
  * Gives Node rounds until `done()` holds: what closes late (libuv's close callbacks, the end of a child process) needs a few.
  *
- * @param limit real milliseconds after which to give up
+ * @param limit real milliseconds after which to give up; what is right takes a few, on a machine that does other things a thousand
  * @returns whether `done()` held in the end
  */
-export async function settle(done: () => boolean, limit = 500): Promise<boolean> {
+export async function settle(done: () => boolean, limit = 5000): Promise<boolean> {
   for (let round = 0; round < 20; round++) {
     if (done()) return true;
     await nextRound();

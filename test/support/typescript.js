@@ -1,6 +1,6 @@
 /**
  * `node --import ./test/support/typescript.js program.ts` runs a program of this project in TypeScript, as `--import tsx` does and in a third of
- * its time: the tests start some hundred processes so. Imported in a worker thread it serves that thread.
+ * its time: the tests start some two hundred processes so. Imported in a worker thread it serves that thread.
  */
 import * as module from "node:module";
 

@@ -110,19 +110,25 @@ if (scenario === "same") {
   say(`finds ${waiting} waiting`);
   process.exit(0);
 } else if (scenario === "caught") {
+  const [socket] = bindSockets(0, "127.0.0.1");
   // The other worker would go on for a while.
-  const timer = inWorker ? setTimeout(() => say("was not told to end"), 8000) : undefined;
   if (inWorker) {
+    setTimeout(() => {
+      say("was not told to end");
+      process.exit(1);
+    }, 8000);
     process.on("SIGTERM", () => {
       say("is told to end");
-      clearTimeout(timer);
       process.exit(0);
     });
     say("is ready");
   }
   try {
     const id = await forkProcesses(2, 0);
-    if (id === 0) setTimeout(() => process.exit(3), 3000);
+    // The first dies once the other is ready.
+    if (id === 0) addAcceptHandler(socket as Socket, () => process.exit(3));
+    else connect((socket?.getsockname() as InetAddress)[1], "127.0.0.1");
+    void IOLoop.current().start();
   } catch (error) {
     say(`caught: ${(error as Error).message}`);
   }
