@@ -107,17 +107,17 @@ export function outcomes(results: Results): [WorkResult, Outcome][] {
   return results.works.flatMap((work) => work.targets.map((target): [WorkResult, Outcome] => [work, judge(work, target)]));
 }
 
-/** What was skipped or has failed, as sentences. */
+/** What was skipped or has failed, in a line each, with the works concerned. */
 export function absences(results: Results): string[] {
-  const said = new Map<string, string[]>();
+  const said = new Map<string, Set<string>>();
   for (const work of results.works) {
     for (const { name, skipped, failures } of work.contenders) {
-      if (skipped !== undefined) {
-        const key = `${name}: skipped, ${skipped}`;
-        said.set(key, [...(said.get(key) ?? []), work.id]);
+      const reasons = skipped === undefined ? failures.map((each) => `failed, ${each.replaceAll("\n", "; ")}`) : [`skipped, ${skipped}`];
+      for (const reason of reasons) {
+        const what = `${name}: ${reason}`;
+        said.set(what, (said.get(what) ?? new Set()).add(work.id));
       }
-      for (const failure of failures) said.set(`${name}: failed, ${failure}`, [work.id]);
     }
   }
-  return [...said].map(([what, works]) => `${what} (${works.join(", ")})`);
+  return [...said].map(([what, works]) => `${what} (${[...works].join(", ")})`);
 }
