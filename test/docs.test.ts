@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { projectRoot, runSource } from "./support/child.js";
+import { type ChildResult, projectRoot, runSource } from "./support/child.js";
 
 const run = promisify(execFile);
 
@@ -47,14 +47,29 @@ describe("documents", function () {
     expect(samples.length).to.be.at.least(3);
   });
 
-  for (const { title, code } of samples) {
-    it(`run the sample in ${title}`, async () => {
-      const result = await runSource(code);
-      expect(result.stderr).to.equal("");
-      expect(result.code).to.equal(0);
-      for (const line of promisedOutput(code)) expect(result.stdout.split("\n")).to.include(line);
+  describe("samples", () => {
+    const results = new Map<string, ChildResult>();
+
+    before(async () => {
+      // Two at a time: each waits more than it computes.
+      const left = [...samples];
+      const runInTurn = async (): Promise<void> => {
+        for (let sample = left.shift(); sample !== undefined; sample = left.shift()) {
+          results.set(sample.title, await runSource(sample.code));
+        }
+      };
+      await Promise.all([runInTurn(), runInTurn()]);
     });
-  }
+
+    for (const { title, code } of samples) {
+      it(`run: ${title}`, () => {
+        const result = results.get(title)!;
+        expect(result.stderr).to.equal("");
+        expect(result.code).to.equal(0);
+        for (const line of promisedOutput(code)) expect(result.stdout.split("\n")).to.include(line);
+      });
+    }
+  });
 
   it("have samples that type-check under the project's own settings", async () => {
     const folder = join(projectRoot, ".tmp", `docs-${process.pid}`);

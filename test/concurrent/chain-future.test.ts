@@ -11,7 +11,7 @@ import {
 } from "../../src/concurrent/index.js";
 import { expectLog, logRecords } from "../support/log-records.js";
 import { nextRound } from "../support/real-timers.js";
-import { collectGarbage } from "./collect-garbage.js";
+import { collectGarbage, collectWhatIsDropped } from "./collect-garbage.js";
 import { ManualScheduler } from "./manual-scheduler.js";
 
 const boom = new Error("boom");
@@ -76,7 +76,7 @@ describe("futureAddDoneCallback", () => {
 });
 
 describe("chainFuture", () => {
-  after(() => collectGarbage());
+  after(() => collectWhatIsDropped());
 
   it("P36 copies value or identical failure of a done Future at once", () => {
     const value = { some: "value" };
@@ -237,7 +237,7 @@ describe("chainFuture", () => {
 });
 
 describe("settling what may be cancelled", () => {
-  after(() => collectGarbage());
+  after(() => collectWhatIsDropped());
 
   it("P40 futureSetResultUnlessCancelled sets, and does nothing on a cancelled Future", () => {
     const future = new Future<number>();

@@ -5,11 +5,11 @@ import { IOLoop } from "../../src/ioloop/index.js";
 import { runSource } from "../support/child.js";
 import { logRecords, expectLog } from "../support/log-records.js";
 import { nextRound, realDelay } from "../support/real-timers.js";
-import { collectGarbage } from "./collect-garbage.js";
+import { collectWhatIsDropped } from "./collect-garbage.js";
 import { ManualScheduler, withCurrent } from "./manual-scheduler.js";
 
 describe("Future.addDoneCallback", () => {
-  after(() => collectGarbage());
+  after(() => collectWhatIsDropped());
 
   describe("on a loop", () => {
     let loop: IOLoop;

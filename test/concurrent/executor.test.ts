@@ -1,12 +1,12 @@
 import { expect } from "chai";
 import { DummyExecutor, Future, ThreadPoolExecutor, dummyExecutor } from "../../src/concurrent/index.js";
 import type { Executor } from "../../src/concurrent/index.js";
-import { collectGarbage } from "./collect-garbage.js";
+import { collectWhatIsDropped } from "./collect-garbage.js";
 
 const boom = new Error("boom");
 
 describe("dummyExecutor", () => {
-  after(() => collectGarbage());
+  after(() => collectWhatIsDropped());
 
   it("P43 has called the function when submit returns, with its arguments, and the Future is done with the value", () => {
     const calls: unknown[] = [];

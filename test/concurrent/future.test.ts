@@ -6,7 +6,7 @@ import type { FutureOptions } from "../../src/concurrent/index.js";
 import { runSource } from "../support/child.js";
 import { nextRound } from "../support/real-timers.js";
 import { expectUnhandledRejection } from "../support/rejections.js";
-import { collectGarbage } from "./collect-garbage.js";
+import { collectWhatIsDropped } from "./collect-garbage.js";
 import { ManualScheduler } from "./manual-scheduler.js";
 
 const boom = new Error("boom");
@@ -38,7 +38,7 @@ function finished<T>(value: T): Future<T> {
 }
 
 describe("Future", () => {
-  after(() => collectGarbage());
+  after(() => collectWhatIsDropped());
 
   describe("states", () => {
     it("P17 a pending Future is not done and has no outcome to give", () => {
