@@ -168,9 +168,9 @@ begins after ${results.warmUp / 1000} s of load, so that code is optimised, and 
 threads. Peak memory is the process's VmHWM. \`ratio\` is how many times better the first of ours in the table's targets is than the row's contender, by the
 rate (or the figure) and by CPU time: above 1 ours is better.
 
-The load is a program in C that does as little as can be for each answer (in Node where there is no compiler). This is what it needs itself, against the
-fastest that it measured. Where its share of its core was above ${LOAD_LIMIT * 100}% it may have been the limit: such rates are marked${LIMITED}, and CPU time is the
-better measure there.
+The load is a program in C that does as little as can be for each answer (in Node where there is no compiler); for HTTP it is wrk, for pipes the child
+process, for TLS a program in Node, which is why those works are compared by CPU time. This is what the load needs itself, against the fastest that it measured.
+Where its share of its core was above ${LOAD_LIMIT * 100}% it may have been the limit: such rates are marked${LIMITED}, and CPU time is the better measure there.
 
 ${loadTable(results)}
 
