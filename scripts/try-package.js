@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { IOLoop } from "ioloop";
+import { IOLoop, ThreadPoolExecutor } from "ioloop";
 import { getEventLoop, open_connection, startServer } from "ioloop/asyncio";
 import { VirtualTimeIOLoop } from "ioloop/testing";
 import { IOLoop as TornadoIOLoop } from "ioloop/tornado";
@@ -40,6 +40,11 @@ const virtual = new VirtualTimeIOLoop();
 virtual.callLater(3600, () => order.push("an hour later"));
 await virtual.advance(3600);
 virtual.close();
+
+// Its threads load a file of the package by its path.
+const executor = new ThreadPoolExecutor({ maxWorkers: 1 });
+assert.equal(await executor.submit((number) => number * 2, 21), 42);
+executor.shutdown();
 
 assert.deepEqual(order, ["callback", "add_callback", "streams", "an hour later"]);
 console.log("the built package runs under both names");
