@@ -42,7 +42,7 @@ async function useOne(combination: Combination, fd: number): Promise<WeakRef<IOL
 describe("many loops", function () {
   this.timeout(30_000);
 
-  const setups: (Combination & { handle?: string })[] = [...combinations, { poller: "epoll", host: "uv-poll", handle: "raw" }];
+  const setups: (Combination & { handle?: string })[] = [...combinations, { poller: "epoll", host: "uv-poll", handle: "koffi" }];
   for (const { poller, host, handle } of setups) {
     it(`H18 run and closed leave no descriptor, thread, listener or memory (${[poller, "on", host, handle ?? ""].join(" ").trim()})`, async () => {
       const files = new Files();
