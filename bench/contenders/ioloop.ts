@@ -10,42 +10,46 @@ const CHUNK = Buffer.alloc(65536, "x");
 
 let connections = 0;
 
-type Serve = (stream: IOStream) => void | Promise<void>;
-
-/** A server whose connections are served by `serve`. Returns the port. */
-function listen(serve: Serve): number {
-  class Server extends TCPServer {
-    override async handleStream(stream: IOStream): Promise<void> {
-      connections++;
-      stream.setCloseCallback(() => connections--);
-      stream.setNodelay(true);
-      try {
-        await serve(stream);
-      } catch (error) {
-        if (!(error instanceof StreamClosedError)) throw error;
-      }
-    }
-  }
+/** Serves on a free port, which it returns. */
+function listen(server: TCPServer): number {
   const sockets = bindSockets(0, "127.0.0.1", { backlog: BACKLOG });
-  new Server().addSockets(sockets);
+  server.addSockets(sockets);
   return (sockets[0]?.getsockname() as [string, number])[1];
 }
 
-async function echoWithAwait(stream: IOStream): Promise<void> {
-  for (;;) {
-    const line = await stream.readUntil("\n");
-    await stream.write(line);
+function ignoreClosed(error: unknown): void {
+  if (!(error instanceof StreamClosedError)) throw error;
+}
+
+class AwaitEcho extends TCPServer {
+  override async handleStream(stream: IOStream): Promise<void> {
+    connections++;
+    stream.setNodelay(true);
+    try {
+      for (;;) {
+        const line = await stream.readUntil("\n");
+        await stream.write(line);
+      }
+    } catch (error) {
+      connections--;
+      ignoreClosed(error);
+    }
   }
 }
 
-function echoWithCallbacks(stream: IOStream): void {
-  const onLine = (line: Buffer): void => {
-    stream.write(line, next);
-  };
-  const next = (): void => {
-    stream.readUntil("\n", onLine);
-  };
-  next();
+class CallbackEcho extends TCPServer {
+  override handleStream(stream: IOStream): void {
+    connections++;
+    stream.setNodelay(true);
+    stream.setCloseCallback(() => connections--);
+    const onLine = (line: Buffer): void => {
+      stream.write(line, next);
+    };
+    const next = (): void => {
+      stream.readUntil("\n", onLine);
+    };
+    next();
+  }
 }
 
 /** asyncio's streams. */
@@ -72,26 +76,35 @@ async function echoWithAsyncio(): Promise<number> {
 }
 
 /** Reads how many bytes are wanted, and sends them. */
-async function bulkOut(stream: IOStream): Promise<void> {
-  const wanted = Number((await stream.readUntil("\n")).toString());
-  for (let left = wanted; left > 0; left -= CHUNK.length) await stream.write(left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK);
-  // The other side ends the connection when it has them.
-  await stream.readUntil("\n");
+class BulkOut extends TCPServer {
+  override async handleStream(stream: IOStream): Promise<void> {
+    try {
+      const wanted = Number((await stream.readUntil("\n")).toString());
+      for (let left = wanted; left > 0; left -= CHUNK.length) await stream.write(left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK);
+      // The other side ends the connection when it has them.
+      await stream.readUntil("\n");
+    } catch (error) {
+      ignoreClosed(error);
+    }
+  }
 }
 
-async function bulkIn(stream: IOStream): Promise<void> {
-  let received = 0;
-  for await (const chunk of stream) received += chunk.length;
-  if (received === 0) throw new Error("Nothing was received");
-  stream.close();
+/** Reads to the end. */
+class BulkIn extends TCPServer {
+  override async handleStream(stream: IOStream): Promise<void> {
+    let received = 0;
+    for await (const chunk of stream) received += chunk.length;
+    if (received === 0) throw new Error("Nothing was received");
+    stream.close();
+  }
 }
 
 const modes: Record<string, () => number | Promise<number>> = {
-  await: () => listen(echoWithAwait),
-  callback: () => listen(echoWithCallbacks),
+  await: () => listen(new AwaitEcho()),
+  callback: () => listen(new CallbackEcho()),
   asyncio: echoWithAsyncio,
-  "bulk-out": () => listen(bulkOut),
-  "bulk-in": () => listen(bulkIn),
+  "bulk-out": () => listen(new BulkOut()),
+  "bulk-in": () => listen(new BulkIn()),
 };
 
 const [mode = ""] = process.argv.slice(2);

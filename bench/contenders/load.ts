@@ -131,13 +131,15 @@ function source(share: number, count: (bytes: number) => void, finished: () => v
 }
 
 function hold(): void {
-  let left = connections;
-  for (let i = 0; i < connections; i++) {
-    open().on("connect", () => {
-      if (--left === 0) console.log("held");
-    });
-  }
-  process.stdin.on("end", () => process.exit()).resume();
+  process.stdin.on("data", () => {
+    let left = connections;
+    for (let i = 0; i < connections; i++) {
+      open().on("connect", () => {
+        if (--left === 0) console.log("held");
+      });
+    }
+  });
+  process.stdin.on("end", () => process.exit());
 }
 
 const modes: Record<string, () => void> = {

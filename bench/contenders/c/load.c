@@ -7,7 +7,7 @@
  *     churn   connections= at a time: connect, send a line, wait until it has come back, close
  *     sink    asks on each of connections= connections for its share of bytes= and reads it
  *     source  sends on each of connections= connections its share of bytes=, ends it, and waits for the other side's end
- *     hold    opens connections= connections, prints `held`, and closes them when its standard input ends
+ *     hold    for each line on its standard input opens connections= more connections and prints `held`; closes all when the input ends
  *
  * Prints `measuring` after warmup= milliseconds (sink, source: after the first warmup= bytes), then measures for ms= milliseconds (or to the end of
  * the bytes) and prints one line of JSON: items (answers, connections, bytes), seconds, the share of its core that it used meanwhile, and for echo and
@@ -329,10 +329,11 @@ static void source(int connections) {
 }
 
 static void hold(int connections) {
-  open_connections(connections);
-  printf("held\n");
-  fflush(stdout);
-  while (read(0, buffer, sizeof buffer) > 0) continue;
+  while (fgets(buffer, sizeof buffer, stdin)) {
+    open_connections(connections);
+    printf("held\n");
+    fflush(stdout);
+  }
 }
 
 int main(int argc, char **argv) {
