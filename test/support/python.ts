@@ -3,8 +3,8 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** The first on PATH, then the distribution's own: a package of the distribution is there for its own alone. */
-const PYTHONS = ["python3", "/usr/bin/python3"];
+/** The one that PYTHON names, the first on PATH, the distribution's own: a package of the distribution is there for its own alone. */
+const PYTHONS = [process.env["PYTHON"] ?? "python3", "python3", "/usr/bin/python3"];
 
 /** A Python that can import all of these modules; undefined when there is none. */
 export function pythonWith(...modules: string[]): string | undefined {
