@@ -65,6 +65,7 @@ try {
     works,
   };
   console.log(terminalReport(results));
+  if (quick) console.log("\nAll of it ran too briefly for its figures to mean anything.");
   const full = only === undefined && !quick;
   const folder = options.out === undefined ? (full ? resultsFolder : undefined) : resolve(options.out);
   if (folder !== undefined) {

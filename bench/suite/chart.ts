@@ -2,12 +2,12 @@
 import { figure, targetName, wanted } from "./report.js";
 import { type Outcome, outcomes, type Results, type WorkResult } from "./results.js";
 
-const WIDTH = 960;
+const WIDTH = 1020;
 const ROW = 34;
 const TOP = 56;
 const BOTTOM = 34;
 /** Where bars begin, and how far one that is twice what is wanted reaches. Longer ones are cut there. */
-const LEFT = 420;
+const LEFT = 480;
 const BARS = 400;
 const MOST = 2;
 
