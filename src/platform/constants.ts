@@ -83,6 +83,8 @@ export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 /** A broken connection raises no SIGPIPE. */
 export const MSG_NOSIGNAL = 0x4000;
+/** More is about to be sent: the kernel may wait for it before it sends the last, partial segment (send(2)). */
+export const MSG_MORE = 0x8000;
 
 /** `shutdown`: no more reading. */
 export const SHUT_RD = 0;

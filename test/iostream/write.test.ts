@@ -1,7 +1,8 @@
 /** 2.I: write. */
 import { createHash } from "node:crypto";
 import { expect } from "chai";
-import { BaseIOStream, StreamBufferFullError, StreamClosedError, type StreamOptions } from "../../src/iostream/index.js";
+import { BaseIOStream, IOStream, StreamBufferFullError, StreamClosedError, type StreamOptions } from "../../src/iostream/index.js";
+import { AF_INET, readDescriptor, SOCK_DGRAM, Socket } from "../../src/platform/index.js";
 import { replaceCall } from "../support/faults.js";
 import { expectLog } from "../support/log-records.js";
 import { eachStream, failingCalls, failure, receiveRaw, sendRaw, thrown, usual } from "./kinds.js";
@@ -325,5 +326,65 @@ describe("write", () => {
       });
     },
     { kinds: ["unix"] },
+  );
+
+  eachStream(
+    (it, kind) => {
+      const held = kind.name === "tcp";
+
+      it("S81 answers to lines that came together are written each at once, and leave with the last where the kernel can wait", async ({
+        pair,
+      }) => {
+        const { reader, writer: peer } = pair();
+        sendRaw(peer, "a\nb\nc\n");
+        const arrived: string[] = [];
+        for (let line = 0; line < 3; line++) {
+          const asked = await reader.readUntil("\n");
+          expect([reader.write(asked).done(), reader.writing()]).to.deep.equal([true, false]);
+          arrived.push(String(receiveRaw(peer)));
+        }
+        expect(arrived).to.deep.equal(held ? ["", "", "a\nb\nc\n"] : ["a\n", "b\n", "c\n"]);
+      });
+
+      it("S81 an answer leaves at the next iteration though more is unread, and no write follows", async ({ pair, turns }) => {
+        const { reader, writer: peer } = pair();
+        sendRaw(peer, "a\nunread");
+        await reader.write(await reader.readUntil("\n"));
+        expect(String(receiveRaw(peer))).to.equal(held ? "" : "a\n");
+        await turns();
+        expect(String(receiveRaw(peer))).to.equal(held ? "a\n" : "");
+      });
+
+      it("S81 S97 an answer leaves at the close though more is unread, also where a reset ends the connection", async ({ pair }) => {
+        for (const behind of ["", "and unread in the kernel"]) {
+          const { reader, writer: peer } = pair();
+          sendRaw(peer, "a\nunread");
+          await reader.write(await reader.readUntil("\n"));
+          sendRaw(peer, behind);
+          reader.close();
+          const memory = Buffer.alloc(9);
+          expect(String(memory.subarray(0, readDescriptor(peer.fileno(), memory)))).to.equal("a\n");
+        }
+      });
+    },
+    { kinds: ["tcp", "unix"], combinations: usual },
+  );
+
+  eachStream(
+    (it) => {
+      it("S81 over a datagram socket each write is a datagram of its own, whatever is unread", async ({ loop, track }) => {
+        const [ours, peer] = [new Socket(AF_INET, SOCK_DGRAM), new Socket(AF_INET, SOCK_DGRAM)];
+        for (const socket of [ours, peer]) socket.bind(["127.0.0.1", 0]);
+        ours.connect(peer.getsockname());
+        peer.connect(ours.getsockname());
+        const stream = track(new IOStream(ours, { ioLoop: loop }));
+        peer.send("ab");
+        await stream.readBytes(1);
+        for (const data of ["x", "y"]) await stream.write(data);
+        expect([String(peer.recv(9)), String(peer.recv(9))]).to.deep.equal(["x", "y"]);
+        peer.close();
+      });
+    },
+    { kinds: ["tcp"], combinations: usual },
   );
 });
