@@ -13,7 +13,7 @@
 import { applicationLog, generalLog } from "../log.js";
 import { CallbackQueue } from "./callbacks.js";
 import { checkCallback, checkKeys, isThenable } from "./checks.js";
-import { BoundCallback, type Callback, Context, ContextCallback, FreeCallback, type QueuedCallback, withoutContext } from "./context.js";
+import { bindCallback, type Callback, Context, ContextCallback, FreeCallback, type QueuedCallback, withoutContext } from "./context.js";
 import * as current from "./current.js";
 import { checkSeconds } from "./deadline.js";
 import { type EventCallback, type FileDescriptor, HandlerTable, Registration } from "./handler-table.js";
@@ -305,7 +305,7 @@ export class PollIOLoop extends IOLoop {
    */
   override addCallback<A extends unknown[]>(callback: Callback<A>, ...args: A): void {
     checkCallback(callback, "callback");
-    if (!this._closing) this._enqueue(new BoundCallback(callback, args));
+    if (!this._closing) this._enqueue(bindCallback(callback, args));
   }
 
   /** `addCallback` from a signal listener, without the async context of the caller. The callback runs as any other. Tornado 3.0. */

@@ -55,3 +55,23 @@ describe("H12 on every Node, with the package imported inside a store", function
     }
   });
 });
+
+describe("H12 on every Node, with callbacks queued before the first store of the process", function () {
+  this.timeout(30_000);
+  onEachNode((version, execPath) => async () => {
+    const other = OTHER_WAY[version];
+    for (const nodeOptions of other === undefined ? [[]] : [[], [other]]) {
+      const result = await runFile("test/fixtures/first-store-program.ts", { execPath, nodeOptions });
+      const where = nodeOptions.join() || version;
+      expect(result.code, `${where}: ${result.stderr}`).to.equal(0);
+      expect(JSON.parse(result.stdout), where).to.deep.equal([
+        "first: none",
+        "second: none",
+        "with an argument: none",
+        "in a store: run",
+        "after it: none",
+        "added by the first: entered",
+      ]);
+    }
+  });
+});
