@@ -134,4 +134,111 @@ describe("TimeoutHeap", () => {
       { numRuns: 60 },
     );
   });
+
+  // From some thousand entries on the later ones wait in buckets.
+  const MANY = 20_000;
+  /** Numbers from 0 to 1, jumbled, the same each time. */
+  const jumbled = (index: number): number => ((index * 7919) % 20_011) / 20_011;
+  const distributions: Record<string, (index: number) => number> = {
+    "one after another": (index) => index,
+    "each before the one added last": (index) => -index,
+    "jumbled deadlines": (index) => 1000 * jumbled(index),
+    "few different ones": (index) => Math.floor(7 * jumbled(index)),
+    "one deadline": () => 7,
+    "one deadline for nearly all": (index) => (index % 100 === 0 ? 1000 * jumbled(index) : 7),
+    "a crowd, and some very much later": (index) => (index % 10 === 0 ? 1e9 * jumbled(index) : jumbled(index) ** 3),
+    "some without an end, some overdue for ever": (index) =>
+      [Infinity, -Infinity, jumbled(index), 1000 * jumbled(index)][index % 4] as number,
+  };
+
+  /** Live ones in the order in which they must leave. */
+  const inOrder = (timeouts: readonly _Timeout[]): _Timeout[] =>
+    timeouts.filter(({ callback }) => callback !== undefined).sort((a, b) => (a.before(b) ? -1 : 1));
+
+  /** Their insertion numbers, of which a failure can be printed. */
+  const numbers = (timeouts: readonly _Timeout[]): number[] => timeouts.map(({ tdeadline: [, added] }) => added);
+
+  for (const [what, deadlineOf] of Object.entries(distributions)) {
+    it(`L26 L35 keeps the order of ${MANY}, half of them cancelled: ${what}`, () => {
+      const heap = new TimeoutHeap();
+      const all = Array.from({ length: MANY }, (_, index) => add(heap, deadlineOf(index)));
+      for (let index = 0; index < MANY; index += 2) heap.cancel(all[(index * 3) % MANY] as _Timeout);
+      const expected = inOrder(all);
+      expect(heap.length - heap.cancellations).to.equal(expected.length);
+      expect(heap.head() === expected[0]).to.equal(true);
+      expect(take(heap, Infinity)).to.deep.equal(numbers(expected));
+      expect(heap.length).to.equal(0);
+      expect(heap.cancellations).to.equal(0);
+    });
+
+    it(`L25 L26 takes ${MANY} out bit by bit, in between adds more and puts some back: ${what}`, () => {
+      const heap = new TimeoutHeap();
+      const waiting = new Set<_Timeout>();
+      const addOne = (index: number): void => void waiting.add(add(heap, deadlineOf(index)));
+      for (let index = 0; index < MANY; index++) addOne(index);
+      let last: _Timeout | undefined;
+      for (let round = 1; waiting.size > 0; round++) {
+        const expected = inOrder([...waiting]);
+        expect(heap.head() === expected[0]).to.equal(true);
+        const now = (expected[Math.min(3000, expected.length - 1)] as _Timeout).deadline;
+        const due = heap.takeDue(now);
+        expect(numbers(due)).to.deep.equal(numbers(expected.filter(({ deadline }) => deadline <= now)));
+        for (const timeout of due) waiting.delete(timeout);
+        last = due.at(-1);
+        if (round > 3) continue;
+        // As the loop does with what it could not run any more; it goes before what has the same deadline and came later.
+        if (last !== undefined) {
+          addOne(round);
+          heap.push(last);
+          waiting.add(last);
+        }
+        for (let index = 0; index < 500; index++) addOne(index * 40 + round);
+        expect(heap.length).to.equal(waiting.size);
+      }
+      expect(heap.head()).to.equal(undefined);
+    });
+  }
+
+  it(`L36 L37 is compacted with ${MANY} in it, and keeps the order`, () => {
+    const heap = new TimeoutHeap();
+    const all = Array.from({ length: MANY }, (_, index) => add(heap, 1000 * jumbled(index)));
+    heap.head();
+    for (const [index, timeout] of all.entries()) if (index % 3 !== 0 || timeout.deadline < 500) heap.cancel(timeout);
+    const expected = inOrder(all);
+    expect(heap.takeDue(-1)).to.deep.equal([]);
+    expect(heap.cancellations).to.be.at.most(heap.length >> 1);
+    expect(heap.length - heap.cancellations).to.equal(expected.length);
+    all.push(add(heap, 0), add(heap, 750), add(heap, 2000));
+    const expectedNow = numbers(inOrder(all));
+    expect(take(heap, Infinity)).to.deep.equal(expectedNow);
+  });
+
+  it("L35 L36 carries cancelled ones along in the bucket they are in, and drops them when its time has come", () => {
+    const heap = new TimeoutHeap();
+    const all = Array.from({ length: MANY }, (_, index) => add(heap, index));
+    for (let index = 1; index < MANY; index += 4) heap.cancel(all[index] as _Timeout);
+    expect(heap.length).to.equal(MANY);
+    expect([...heap].length).to.equal(MANY);
+    const early = heap.takeDue(100);
+    expect(early.map(({ deadline }) => deadline)).to.deep.equal(
+      Array.from({ length: 101 }, (_, each) => each).filter((each) => each % 4 !== 1),
+    );
+    const { length, cancellations } = heap;
+    expect(length - cancellations).to.equal((MANY * 3) / 4 - early.length);
+    // One that has left counts no more, one that is still there does not count twice.
+    for (const timeout of all) heap.cancel(timeout);
+    expect(heap.cancellations).to.equal(heap.length);
+    expect(heap.head()).to.equal(undefined);
+    expect(heap.length).to.equal(0);
+  });
+
+  it(`L93 forgets ${MANY} when it is cleared`, () => {
+    const heap = new TimeoutHeap();
+    const all = Array.from({ length: MANY }, (_, index) => add(heap, 1000 * jumbled(index)));
+    heap.clear();
+    expect(all.filter((timeout) => heap.cancel(timeout))).to.deep.equal([]);
+    expect([heap.length, heap.cancellations, [...heap].length]).to.deep.equal([0, 0, 0]);
+    const only = add(heap, 3);
+    expect(heap.takeDue(3)).to.deep.equal([only]);
+  });
 });
