@@ -399,7 +399,6 @@ function closeStream(stream: StreamCore): void {
  * loop's, with an async context that nobody needs, for the user's brings its own.
  */
 class ScheduledCallback implements QueuedCallback {
-  next: QueuedCallback | undefined = undefined;
   private readonly _stream: StreamCore;
   private readonly _user: UserCallback;
   private readonly _args: readonly unknown[];
