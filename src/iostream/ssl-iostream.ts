@@ -115,6 +115,7 @@ export class SSLIOStream extends IOStream {
       this._sslContext = socket.context;
       this._ownsContext = false;
       this._sslAccepting = !socket._established;
+      socket._inBatches = true;
       if (this._sslAccepting && (socket.serverSide || isConnected(socket))) this._addIoState(WRITE);
       return;
     }
@@ -130,6 +131,7 @@ export class SSLIOStream extends IOStream {
       } else {
         this.socket = wrapUnconnected(socket, this._sslContext);
       }
+      this.socket._inBatches = true;
     } catch (error) {
       this._closeContext();
       throw error;

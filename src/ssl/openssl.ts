@@ -50,10 +50,16 @@ const PROTOTYPES = {
   BIO_ctrl: "long BIO_ctrl(void *bio, int cmd, long larg, void *parg)",
   BIO_free: "int BIO_free(void *bio)",
   BIO_up_ref: "int BIO_up_ref(void *bio)",
+  BIO_f_buffer: "void *BIO_f_buffer()",
+  BIO_int_ctrl: "long BIO_int_ctrl(void *bio, int cmd, long larg, int iarg)",
+  BIO_push: "void *BIO_push(void *bio, void *next)",
+  BIO_pop: "void *BIO_pop(void *bio)",
+  BIO_test_flags: "int BIO_test_flags(void *bio, int flags)",
   SSL_new: "void *SSL_new(void *ctx)",
   SSL_free: "void SSL_free(void *ssl)",
   SSL_set_fd: "int SSL_set_fd(void *ssl, int fd)",
   SSL_set0_rbio: "void SSL_set0_rbio(void *ssl, void *bio)",
+  SSL_set0_wbio: "void SSL_set0_wbio(void *ssl, void *bio)",
   SSL_get_wbio: "void *SSL_get_wbio(void *ssl)",
   SSL_ctrl: "long SSL_ctrl(void *ssl, int cmd, long larg, const void *parg)",
   SSL_set_connect_state: "void SSL_set_connect_state(void *ssl)",
@@ -124,10 +130,16 @@ export interface OpenSsl {
   BIO_ctrl(bio: Pointer, command: number, number: number, pointer: null): number;
   BIO_free(bio: Pointer): number;
   BIO_up_ref(bio: Pointer): number;
+  BIO_f_buffer(): Pointer;
+  BIO_int_ctrl(bio: Pointer, command: number, number: number, which: number): number;
+  BIO_push(bio: Pointer, next: Pointer): Pointer;
+  BIO_pop(bio: Pointer): Maybe;
+  BIO_test_flags(bio: Pointer, flags: number): number;
   SSL_new(ctx: Pointer): Maybe;
   SSL_free(ssl: Pointer): void;
   SSL_set_fd(ssl: Pointer, fd: number): number;
   SSL_set0_rbio(ssl: Pointer, bio: Pointer): void;
+  SSL_set0_wbio(ssl: Pointer, bio: Pointer): void;
   SSL_get_wbio(ssl: Pointer): Pointer;
   SSL_ctrl(ssl: Pointer, command: number, number: number, pointer: Uint8Array | null): number;
   SSL_set_connect_state(ssl: Pointer): void;
@@ -192,7 +204,7 @@ const live: Record<Kind, number> = { connections: 0, contexts: 0, others: 0 };
 
 /**
  * How many native TLS objects this thread has that are not freed: connections (`SSL`), contexts (`SSL_CTX`), and others (certificates, keys,
- * buffers), which never outlive the call that made them. The trusted roots, made once for the thread and kept, are not counted.
+ * buffers), which never outlive the call that made them, but for the buffers of long writes, which never outlive the last connection. The trusted roots, made once for the thread and kept, are not counted.
  */
 export function nativeTlsObjects(): Readonly<Record<Kind, number>> {
   return { ...live };

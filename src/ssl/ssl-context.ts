@@ -55,8 +55,7 @@ const CTRL_DH_AUTO = 118;
 const CTRL_MIN_VERSION = 123;
 const CTRL_MAX_VERSION = 124;
 
-// Nothing written twice and nothing lost when the kernel takes part of a write; an idle connection owns no buffers (34 KB otherwise).
-const ENABLE_PARTIAL_WRITE = 1;
+// What is written again, because the kernel took a part of it, may lie in other memory; an idle connection owns no buffers (34 KB otherwise).
 const ACCEPT_MOVING_WRITE_BUFFER = 2;
 const RELEASE_BUFFERS = 16;
 
@@ -103,7 +102,7 @@ export class SSLContext implements Disposable {
     const pointer = acquired("contexts", ssl.SSL_CTX_new(ssl.TLS_method()), "a context");
     this.#pointer = pointer;
     forgotten.register(this, pointer, this);
-    ssl.SSL_CTX_ctrl(pointer, CTRL_MODE, ENABLE_PARTIAL_WRITE | ACCEPT_MOVING_WRITE_BUFFER | RELEASE_BUFFERS, null);
+    ssl.SSL_CTX_ctrl(pointer, CTRL_MODE, ACCEPT_MOVING_WRITE_BUFFER | RELEASE_BUFFERS, null);
     ssl.SSL_CTX_set_options(pointer, NO_COMPRESSION | CIPHER_SERVER_PREFERENCE | NO_RENEGOTIATION);
     // One read call for a small record instead of two (header, rest).
     ssl.SSL_CTX_ctrl(pointer, CTRL_READ_AHEAD, 1, null);
