@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { rollup } from "rollup";
+import { rollup } from "@rollup/wasm-node";
 
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
 
