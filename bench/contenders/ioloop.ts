@@ -78,6 +78,8 @@ async function echoWithAsyncio(): Promise<number> {
 /** Reads how many bytes are wanted, and sends them. */
 class BulkOut extends TCPServer {
   override async handleStream(stream: IOStream): Promise<void> {
+    // As the server on Node's `net` has it: with Nagle's algorithm the end of each 64 KB would wait for an answer.
+    stream.setNodelay(true);
     try {
       const wanted = Number((await stream.readUntil("\n")).toString());
       for (let left = wanted; left > 0; left -= CHUNK.length) await stream.write(left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK);
