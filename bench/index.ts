@@ -3,20 +3,21 @@
  * the targets; a full run writes results.json, RESULTS.md and results.svg into `bench/`.
  *
  *     npm run bench -- --only=echo,bulk-in-1   these works (`echo` is all of `echo-...`); nothing is written
+ *     npm run bench -- --only=bulk --again      these works, which take their place in the files, marked as measured later
  *     npm run bench -- --quick                 everything once and briefly, to see that it runs; nothing is written
  *     npm run bench -- --rounds=5              instead of 3
  *     npm run bench -- --out=FOLDER            writes there, whatever was run
  *
  * What a work, a contender and a target are says `suite/contract.ts`.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { allWorks } from "./suite/all-works.js";
 import type { Work } from "./suite/contract.js";
 import { describeMachine, findMachine } from "./suite/machine.js";
 import { terminalReport } from "./suite/report.js";
-import type { Results, WorkResult } from "./suite/results.js";
+import { type Results, withAgain, type WorkResult } from "./suite/results.js";
 import { runWork } from "./suite/run.js";
 import { makeSetup } from "./suite/setup.js";
 import { resultsFolder, writeReport } from "./suite/write-report.js";
@@ -27,9 +28,17 @@ function complain(message: string): never {
 }
 
 const { values: options } = parseArgs({
-  options: { only: { type: "string" }, quick: { type: "boolean", default: false }, rounds: { type: "string" }, out: { type: "string" } },
+  options: {
+    only: { type: "string" },
+    again: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    out: { type: "string" },
+  },
 });
-const { quick, only } = options;
+const { quick, only, again } = options;
+if (again && (only === undefined || quick))
+  complain("--again needs --only=WORKS, and cannot be --quick: it replaces those works in the results");
 const rounds = quick ? 1 : Number(options.rounds ?? 3);
 if (!Number.isInteger(rounds) || rounds < 1) complain(`--rounds is "${String(options.rounds)}": it must be a whole number from 1 on`);
 
@@ -66,11 +75,13 @@ try {
   };
   console.log(terminalReport(results));
   if (quick) console.log("\nAll of it ran too briefly for its figures to mean anything.");
-  const full = only === undefined && !quick;
+  const full = (only === undefined && !quick) || again;
   const folder = options.out === undefined ? (full ? resultsFolder : undefined) : resolve(options.out);
   if (folder !== undefined) {
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "results.json"), `${JSON.stringify(results, undefined, 2)}\n`);
+    const file = join(folder, "results.json");
+    const kept = again ? withAgain(JSON.parse(readFileSync(file, "utf8")) as Results, results) : results;
+    writeFileSync(file, `${JSON.stringify(kept, undefined, 2)}\n`);
     writeReport(folder);
     console.log(`\nWritten into ${folder}: results.json, RESULTS.md, results.svg`);
   }

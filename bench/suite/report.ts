@@ -174,5 +174,9 @@ Where its share of its core was above ${LOAD_LIMIT * 100}% it may have been the 
 
 ${loadTable(results)}
 
-${results.works.map((work) => `## ${work.title}\n\n\`--only=${work.id}\`\n\n${workTable(work)}\n`).join("\n")}`;
+${results.works.map((work) => `## ${work.title}\n\n\`--only=${work.id}\`${measuredAgain(work)}\n\n${workTable(work)}\n`).join("\n")}`;
+}
+
+function measuredAgain({ again }: WorkResult): string {
+  return again === undefined ? "" : `, measured again on ${again.date.slice(0, 16).replace("T", " ")} UTC with ${again.version}`;
 }

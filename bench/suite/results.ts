@@ -24,6 +24,8 @@ export interface WorkResult {
   readonly unit: string;
   readonly contenders: readonly ContenderResult[];
   readonly targets: readonly Target[];
+  /** Where the work was measured after the run that it stands in, for `--again`: when, and with which version of this package. */
+  readonly again?: { readonly date: string; readonly version: string };
 }
 
 export interface ContenderResult {
@@ -105,6 +107,16 @@ export function judge(work: WorkResult, target: Target): Outcome {
 /** All targets of a run, with the works they belong to. */
 export function outcomes(results: Results): [WorkResult, Outcome][] {
   return results.works.flatMap((work) => work.targets.map((target): [WorkResult, Outcome] => [work, judge(work, target)]));
+}
+
+/** A run in which the works of a later one take the place of its own, marked as such. */
+export function withAgain(run: Results, later: Results): Results {
+  const again = { date: later.date, version: later.machine.versions["ioloop"] ?? "" };
+  const works = run.works.map((work) => {
+    const newer = later.works.find(({ id }) => id === work.id);
+    return newer === undefined ? work : { ...newer, again };
+  });
+  return { ...run, works };
 }
 
 /** What was skipped or has failed, in a line each, with the works concerned. */

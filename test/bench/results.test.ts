@@ -2,7 +2,8 @@
 import { expect } from "chai";
 import { series } from "../../bench/measure.js";
 import type { Measurement, Target, Work } from "../../bench/suite/contract.js";
-import { absences, advantage, judge, spreadOf } from "../../bench/suite/results.js";
+import { markdownReport } from "../../bench/suite/report.js";
+import { absences, advantage, judge, spreadOf, withAgain } from "../../bench/suite/results.js";
 import { runWork } from "../../bench/suite/run.js";
 import { contender, echoWork, results } from "./sample.js";
 
@@ -102,5 +103,17 @@ describe("the benchmark's results", () => {
       { name: "none", skipped: "not here", measurements: [], failures: [] },
       { name: "b", measurements: [{}, {}], failures: [] },
     ]);
+  });
+
+  it("works measured again take the place of theirs, with when and by what, and the others stay", () => {
+    const newer = { ...echoWork, contenders: [contender("ioloop", [{ perSecond: 1 }])] };
+    const later = { ...results, date: "2026-12-24T18:00:00.000Z", works: [newer, { ...newer, id: "unknown" }] };
+    const both = withAgain(results, { ...later, machine: { ...results.machine, versions: { ioloop: "1.2.3, commit abc" } } });
+    expect(both.date).to.equal(results.date);
+    expect(both.works).to.deep.equal([{ ...newer, again: { date: later.date, version: "1.2.3, commit abc" } }, results.works[1]]);
+    expect(markdownReport(both, "chart.svg")).to.match(
+      /`--only=echo-50`, measured again on 2026-12-24 18:00 UTC with 1\.2\.3, commit abc\n/,
+    );
+    expect(markdownReport(results, "chart.svg")).to.not.include("measured again");
   });
 });

@@ -101,7 +101,7 @@ describe("bindSockets", () => {
   });
 
   it("N35 sets SO_REUSEADDR on all, and IPV6_V6ONLY so that both wildcards fit on one port", function () {
-    if (!hasIpv6) this.skip();
+    if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
     const sockets = bindSockets(0);
     for (const socket of sockets) expect(socket.getsockopt(SOL_SOCKET, SO_REUSEADDR)).to.equal(1);
     expect(sockets[1]!.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY)).to.equal(1);
@@ -145,7 +145,7 @@ describe("bindSockets", () => {
   });
 
   it("N37 swallows EADDRNOTAVAIL of ::1 for localhost alone", function () {
-    if (!hasIpv6) this.skip();
+    if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
     using _fault = injectFault("bind", { errno: "EADDRNOTAVAIL", times: Infinity, when: toInet6 });
     const sockets = bindSockets(0, "localhost");
     expect(sockets.map((socket) => socket.family)).to.deep.equal([AF_INET]);
@@ -169,7 +169,7 @@ describe("bindSockets", () => {
 
   for (const call of ["bind", "listen", "setsockopt"] as const) {
     it(`N38 closes every socket when ${call} fails for the last`, function () {
-      if (!hasIpv6) this.skip();
+      if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
       const perSocket: Record<typeof call, number> = { bind: 2, listen: 2, setsockopt: 3 };
       using fault = injectFault(call, { errno: "EACCES", at: perSocket[call] });
       const error = expectThrowsWithoutLeak(() => bindSockets(0));
@@ -183,7 +183,7 @@ describe("bindSockets", () => {
   }
 
   it("N39 chooses another port when the second family's is taken, at most five times", function () {
-    if (!hasIpv6) this.skip();
+    if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
     {
       using fault = injectFault("bind", { errno: "EADDRINUSE", times: 4, when: toInet6 });
       const sockets = bindSockets(0);
@@ -198,7 +198,7 @@ describe("bindSockets", () => {
   });
 
   it("N39 does not look for another port in place of one that was asked for", function () {
-    if (!hasIpv6) this.skip();
+    if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
     const [free] = bindSockets(0, { family: AF_INET });
     const port = portOf(free!);
     free!.close();

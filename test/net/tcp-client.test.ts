@@ -244,7 +244,7 @@ describe("TCPClient", () => {
   });
 
   it("N81 binds a port alone on ::1 for IPv6", async function () {
-    if (!hasIpv6) this.skip();
+    if (!hasIpv6) this.skip(); // a kernel without IPv6 makes no such socket
     await onLoop(async () => {
       using server = Hello.on("::1");
       const [probe] = bindSockets(0, "::1");
