@@ -1,6 +1,6 @@
 /** `for await (const chunk of stream)`: a stream as an async iterator of chunks. Depends on the stream's reads alone. */
 import type { BaseIOStream } from "./base-iostream.js";
-import { checkCount, checkKeys, readOptions } from "./arguments.js";
+import { checkCount, checkKeys, type ReadBytesOptions, readOptions } from "./arguments.js";
 import { StreamClosedError } from "./errors.js";
 import type { Future } from "../concurrent/index.js";
 
@@ -12,56 +12,75 @@ export interface ChunkOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The iterator behind `stream.chunks()`. A class and not a generator, whose `return()` would wait for the step under way. */
+type Step = IteratorResult<Buffer, undefined>;
+
+/**
+ * The iterator behind `stream.chunks()`. Not a generator, whose `return()` would wait for the step under way, and `next` is no async function: a step
+ * whose bytes are there gives a native promise, which `for await` takes up at once, instead of awaiting a Future inside of another promise.
+ */
 class Chunks implements AsyncIterableIterator<Buffer> {
   readonly #stream: BaseIOStream;
   readonly #size: number;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: ReadBytesOptions;
   #step: Future<Buffer> | undefined;
   #ended = false;
 
   constructor(stream: BaseIOStream, size: number, signal: AbortSignal | undefined) {
     this.#stream = stream;
     this.#size = size;
-    this.#signal = signal;
+    this.#options = { partial: true, signal };
   }
 
-  async next(): Promise<IteratorResult<Buffer, undefined>> {
-    if (this.#ended) return { done: true, value: undefined };
-    let step: Future<Buffer> | undefined;
+  next(): Promise<Step> {
+    if (this.#ended) return Promise.resolve(end());
     try {
-      step = this.#stream.readBytes(this.#size, { partial: true, signal: this.#signal });
+      const step = this.#stream.readBytes(this.#size, this.#options);
+      if (step.done()) return Promise.resolve(chunk(step.result()));
+      // A second call meanwhile fails, and the step of the first goes on.
       this.#step = step;
-      const value = await step;
-      return { done: false, value };
+      return step.then(this.#received, this.#failed);
     } catch (error) {
-      // `return()` has cancelled the step.
-      if (this.#returned()) return { done: true, value: undefined };
-      if (error instanceof StreamClosedError) {
-        this.#ended = true;
-        if (error.realError === undefined) return { done: true, value: undefined };
-      }
-      throw error;
-    } finally {
-      // A second call meanwhile has failed, and the step of the first goes on.
-      if (this.#step === step) this.#step = undefined;
+      return new Promise((resolve) => resolve(this.#endedBy(error)));
     }
   }
 
-  /** Asked again after an await, in which it may have become true. */
-  #returned(): boolean {
-    return this.#ended;
-  }
-
-  return(): Promise<IteratorResult<Buffer, undefined>> {
+  return(): Promise<Step> {
     this.#ended = true;
     this.#step?.cancel();
-    return Promise.resolve({ done: true, value: undefined });
+    return Promise.resolve(end());
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
+
+  readonly #received = (value: Buffer): Step => {
+    this.#step = undefined;
+    return chunk(value);
+  };
+
+  readonly #failed = (error: unknown): Step => {
+    this.#step = undefined;
+    return this.#endedBy(error);
+  };
+
+  /** The end of the iteration, or what it fails with. */
+  #endedBy(error: unknown): Step {
+    // `return()` has cancelled the step.
+    if (this.#ended) return end();
+    if (!(error instanceof StreamClosedError)) throw error;
+    this.#ended = true;
+    if (error.realError !== undefined) throw error;
+    return end();
+  }
+}
+
+function chunk(value: Buffer): Step {
+  return { done: false, value };
+}
+
+function end(): Step {
+  return { done: true, value: undefined };
 }
 
 /** See {@link BaseIOStream.chunks}. @internal */
