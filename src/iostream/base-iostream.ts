@@ -36,6 +36,13 @@ const READ_INTO_KEYS = ["partial", "signal"];
 const READ_UNTIL_KEYS = ["maxBytes", "signal"];
 const READ_UNTIL_CLOSE_KEYS = ["streamingCallback", "signal"];
 
+/**
+ * How many bytes a stream writes inside of write calls before one of them is done in the next iteration only. Code that awaits write after write
+ * never leaves the microtask queue while the other end keeps pace: 4 GB went out in one turn, with nothing else running in between (S209). At 4 MiB,
+ * which take some 0.3 ms, the iteration costs 1%.
+ */
+const BYTES_PER_TURN = 4 << 20;
+
 /** The Future of a write that waits. */
 class WriteFuture extends Future<void> {
   /** How many bytes the stream has to have written for this write to be done. */
@@ -65,6 +72,8 @@ export abstract class BaseIOStream extends StreamReading {
   /** Futures of writes that wait, in order; those before `_writeFuturesDone` are settled. @internal */
   _writeFutures: WriteFuture[] | undefined = undefined;
   private _writeFuturesDone = 0;
+  /** Bytes written inside of write calls since a write last waited for the loop's turn. */
+  private _writtenInTurn = 0;
   /** Bytes accepted and bytes written since the write queue was last empty. @internal */
   _totalWriteIndex = 0;
   /** @internal */
@@ -249,7 +258,7 @@ export abstract class BaseIOStream extends StreamReading {
       } catch (error) {
         failure = { error };
       }
-      if (sent === bytes.length && failure === undefined) return this._writtenInline(bound);
+      if (sent === bytes.length && failure === undefined) return this._writtenInline(sent, bound);
     }
     const future = this._queueWrite(bytes, sent, data, bound);
     if (failure !== undefined) {
@@ -264,8 +273,8 @@ export abstract class BaseIOStream extends StreamReading {
     return this._writeBuffer !== undefined;
   }
 
-  /** Whether a write has to queue up behind others: an empty one may wait too, for a connection. */
-  private _writesWait(): boolean {
+  /** A write may wait with no bytes: for a connection, or for the loop's turn. @internal */
+  override _writesWait(): boolean {
     return this._writeBuffer !== undefined || this._writeFutures !== undefined;
   }
 
@@ -281,18 +290,25 @@ export abstract class BaseIOStream extends StreamReading {
     return sent;
   }
 
-  /** All was taken at once: no Future has to be kept and no interest registered. */
-  private _writtenInline(bound: UserCallback | undefined): Future<void> | undefined {
-    if (bound !== undefined) {
-      this._runWriteCallback();
-      return undefined;
-    }
-    // A callback of an earlier write in the same turn, for the queue is empty again.
+  /** All was taken at once: no Future has to be kept and no interest registered, unless it is the others' turn. */
+  private _writtenInline(size: number, bound: UserCallback | undefined): Future<void> | undefined {
+    // With a Future too: a callback of an earlier write in the same turn, for the queue is empty again.
     this._runWriteCallback();
+    if (bound !== undefined) return undefined;
     this._maybeAddErrorListener();
-    const future = new WriteFuture(this.ioLoop, 0);
+    this._writtenInTurn += size;
+    if (this._writtenInTurn > BYTES_PER_TURN) return this._writtenForThisTurn();
+    const future = new Future<void>();
+    future._scheduler = this.ioLoop;
     future.setResult(undefined);
     return future;
+  }
+
+  /** The Future of a write whose bytes are written and which is done in the next iteration. */
+  private _writtenForThisTurn(): Future<void> {
+    this._writtenInTurn = 0;
+    this.ioLoop.spawnCallback(settleAfterTurn, this);
+    return this._keepWriteFuture();
   }
 
   /** Queues what is left of a write behind what waits already, as bytes that nobody else can change (S88). */
@@ -305,7 +321,11 @@ export abstract class BaseIOStream extends StreamReading {
       this._writeBuffer.append(typeof data === "string" ? rest : Buffer.from(rest));
       this._totalWriteIndex += size;
     }
-    if (bound !== undefined) return undefined;
+    return bound === undefined ? this._keepWriteFuture() : undefined;
+  }
+
+  /** A Future that is done when all bytes accepted until now are written. */
+  private _keepWriteFuture(): Future<void> {
     const future = new WriteFuture(this.ioLoop, this._totalWriteIndex);
     (this._writeFutures ??= []).push(future);
     return future;
@@ -345,8 +365,8 @@ export abstract class BaseIOStream extends StreamReading {
     if (this._writeBuffer === undefined) this._runWriteCallback();
   }
 
-  /** Completes, in order, the futures whose bytes are all written. */
-  private _settleWrites(): void {
+  /** Completes, in order, the futures whose bytes are all written. @internal */
+  _settleWrites(): void {
     const futures = this._writeFutures;
     if (futures === undefined) return;
     let done = this._writeFuturesDone;
@@ -382,6 +402,8 @@ export abstract class BaseIOStream extends StreamReading {
   }
 
   override _failOperations(): void {
+    // One may be waiting for its turn with its bytes written.
+    this._settleWrites();
     super._failOperations();
     const futures = this._writeFutures;
     const done = this._writeFuturesDone;
@@ -443,4 +465,12 @@ export abstract class BaseIOStream extends StreamReading {
   _shutdownWrite(): void {
     this.close();
   }
+}
+
+/**
+ * Runs in the next iteration. The code that awaits the write goes on when that is over, so until then the write waits: while one does, the other end's
+ * having stopped to send does not close the stream (S188).
+ */
+function settleAfterTurn(stream: BaseIOStream): void {
+  queueMicrotask(() => stream._settleWrites());
 }

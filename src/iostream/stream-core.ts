@@ -106,6 +106,9 @@ export abstract class StreamCore {
     return this._closed;
   }
 
+  /** Whether a write has to queue up behind others. @internal */
+  abstract _writesWait(): boolean;
+
   /** @internal */
   abstract get _readBufferSize(): number;
 

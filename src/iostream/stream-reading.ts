@@ -279,7 +279,7 @@ export abstract class StreamReading extends StreamCore {
   _readToBufferLoop(): number | undefined {
     // Nobody reads: one chunk, to see whether the other end has closed. More would be reading ahead of the program (S123), and the end
     // itself is not wanted before what waits is written: the other end may only have stopped sending (S188).
-    if (!this.reading() && (this._readBufferSize > 0 || this.writing())) return undefined;
+    if (!this.reading() && (this._readBufferSize > 0 || this._writesWait())) return undefined;
     // As if a callback were pending, so that end of file in the middle does not run the close callback before the read is completed.
     this._pendingCallbacks++;
     try {

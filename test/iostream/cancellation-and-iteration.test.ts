@@ -360,5 +360,53 @@ describe("Half-closed peers and fairness", () => {
       answers.sort((a, b) => a - b);
       expect(answers[answers.length >> 1]).to.be.lessThan(1000);
     });
+
+    it("S209 a program that awaits write after write lets a bounded amount pass in one turn", async ({ pair, loop, turns }) => {
+      const { writer } = pair();
+      const whole = 40 << 20;
+      const block = Buffer.alloc(65_536);
+      let sent = 0;
+      // The other end keeps pace, so that the kernel never has no room.
+      writer.writeToFd = (data) => {
+        sent += data.length;
+        return data.length;
+      };
+      const program = (async () => {
+        while (sent < whole) await writer.write(block);
+      })();
+      let timeouts = 0;
+      const again = (): void => {
+        timeouts++;
+        if (sent < whole) loop.callLater(0, again);
+      };
+      again();
+      let most = 0;
+      for (let before = 0; sent < whole; before = sent) {
+        await turns();
+        most = Math.max(most, sent - before);
+      }
+      await program;
+      // `turns()` is two iterations.
+      expect(most).to.be.at.most(3 * ((4 << 20) + block.length));
+      expect(timeouts).to.be.at.least(5);
+    });
+
+    it("S209 what is written after the one that waits comes after it, and closing fails none whose bytes are written", async ({ pair }) => {
+      const { writer } = pair();
+      const order: string[] = [];
+      writer.writeToFd = (data) => {
+        order.push(String(data.subarray(0, 1)));
+        return data.length;
+      };
+      const first = writer.write("a".repeat((4 << 20) + 1));
+      const second = writer.write("b");
+      expect([first.done(), second.done()]).to.deep.equal([false, false]);
+      void first.then(() => order.push("a is done"));
+      await second.then(() => order.push("b is done"));
+      expect(order).to.deep.equal(["a", "b", "a is done", "b is done"]);
+      const last = writer.write("c".repeat((4 << 20) + 1));
+      writer.close();
+      await last;
+    });
   });
 });
