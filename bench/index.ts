@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { allWorks } from "./suite/all-works.js";
 import type { Work } from "./suite/contract.js";
 import { describeMachine, findMachine } from "./suite/machine.js";
+import { runInOwnNetwork } from "./suite/network.js";
 import { terminalReport } from "./suite/report.js";
 import { type Results, withAgain, type WorkResult } from "./suite/results.js";
 import { runWork } from "./suite/run.js";
@@ -54,6 +55,8 @@ function chosen(works: readonly Work[]): Work[] {
   return works.filter((work) => names.some((name) => fits(work, name)));
 }
 
+const status = runInOwnNetwork();
+if (status !== undefined) process.exit(status);
 const begun = performance.now();
 const machine = findMachine();
 const durations = { quick, warmUp: quick ? 100 : 1000, measured: quick ? 200 : 1500 };

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
+import { describeNetwork } from "./network.js";
 
 /** What is installed: the command for each, `undefined` for what is not there. */
 export interface Machine {
@@ -23,6 +24,7 @@ export interface MachineDescription {
   readonly memory: number;
   readonly kernel: string;
   readonly pinned: string;
+  readonly network: string;
   /** Version by name; what is not there is not in it. */
   readonly versions: Readonly<Record<string, string>>;
   /** What is not there, and how it is made known. */
@@ -111,6 +113,7 @@ export function describeMachine(machine: Machine): MachineDescription {
     memory: totalmem(),
     kernel: `Linux ${release()}`,
     pinned: machine.cores === undefined ? "not pinned" : `servers on core ${machine.cores.server}, load on core ${machine.cores.load}`,
+    network: describeNetwork(),
     versions,
     missing,
   };

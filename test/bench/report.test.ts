@@ -68,7 +68,7 @@ describe("the benchmark's report", () => {
   it("the Markdown names machine, versions, what is missing, every work and every target's verdict", () => {
     const text = markdownReport(results, "results.svg");
     for (const part of [
-      "2026-11-21, in 14 minutes, on A processor, 2 cores, 8.0 GiB, Linux 6.1; servers on core 0, load on core 1",
+      "2026-11-21, in 14 minutes, on A processor, 2 cores, 8.0 GiB, Linux 6.1; servers on core 0, load on core 1; TCP with reno.",
       "- Bun (the npm package `bun`)",
       "- skipped: skipped, it is not installed (echo-50, tls)",
       "- failed: failed, exit status 1 (echo-50, tls)",

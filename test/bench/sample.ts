@@ -40,6 +40,7 @@ export const results: Results = {
     memory: 8 * 2 ** 30,
     kernel: "Linux 6.1",
     pinned: "servers on core 0, load on core 1",
+    network: "TCP with reno",
     versions: { "Node.js": "20.19.0" },
     missing: ["Bun (the npm package `bun`)"],
   },
