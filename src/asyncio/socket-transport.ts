@@ -8,6 +8,7 @@
  * - Pausing and resuming within one turn is common (a reader whose read is about to be woken). So pausing only takes READ out of the mask,
  *   lazily and without a system call if it comes back in time; the registration itself goes when an event nobody wants arrives.
  */
+import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import type { Future } from "../concurrent/index.js";
 import { IOLoop } from "../ioloop/index.js";

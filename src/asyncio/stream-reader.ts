@@ -5,6 +5,7 @@
  * A read that cannot be answered waits as the one object that it returned: a Future that knows what is wanted. Feeding wakes it, and it goes
  * on in a microtask, so it sees all that was fed in the same turn (A2). One microtask serves all readers of the thread that were woken since the last.
  */
+import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import { Future } from "../concurrent/index.js";
 import type { IOLoop } from "../ioloop/index.js";

@@ -2,6 +2,7 @@
  * The arguments of stream operations: checked before anything changes, with errors that name them (conventions.md, "Errors").
  * Depends on `gen` for what an abort signal is.
  */
+import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import { isAbortSignal } from "../gen/index.js";
 

@@ -3,6 +3,7 @@
  * `stream-core.ts`, the steps of reading in `stream-reading.ts`; here are the reads, writing, and what turns a stream into something else.
  * Depends on those two and on the write queue.
  */
+import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { Future } from "../concurrent/index.js";
 import { IOLoop } from "../ioloop/index.js";

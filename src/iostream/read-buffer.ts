@@ -5,6 +5,8 @@
  * front when more than half of it has been consumed, so each byte is moved a bounded number of times whatever the sizes of
  * arrivals and reads. Depends on nothing.
  */
+// Imported wherever bytes are made for each message: the global of that name is a getter, which costs 10 ns each time (Node 20).
+import { Buffer } from "node:buffer";
 
 /** What a read of no bytes gives. Nobody can change it, so there is only one. */
 export const EMPTY: Buffer = Buffer.alloc(0);

@@ -1,6 +1,7 @@
 /**
  * What waits to be written, and the joining of chunks: `_StreamBuffer` and `_mergePrefix` of the annotated source. Depends on nothing.
  */
+import { Buffer } from "node:buffer";
 
 /** One entry of the write queue. A small one may have room behind its bytes, for those that come next. */
 interface Piece {

@@ -4,6 +4,7 @@
  * One read waits at a time, and what it waits for stands in fields of the stream, as in the annotated source: an idle stream owns no
  * object for it, no buffer and no closure. Depends on `stream-core.ts`, the read buffer and `gen` (abort signals).
  */
+import { Buffer } from "node:buffer";
 import { type AbortSubscription, abortReason, subscribeToAbort } from "../gen/index.js";
 import { Future } from "../concurrent/index.js";
 import { IOLoop } from "../ioloop/index.js";

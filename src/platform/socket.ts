@@ -7,6 +7,7 @@
  *
  * Depends on the system-call seam, and calls through it each time.
  */
+import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { addressDetails, encodeAddress } from "./addresses.js";
 import { checkInt, checkInteger, describeValue } from "./arguments.js";
