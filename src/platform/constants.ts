@@ -121,6 +121,10 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 /** `fcntl`: duplicate with close-on-exec. */
 export const F_DUPFD_CLOEXEC = 1030;
+/** `fcntl`: set how many bytes a pipe holds. */
+export const F_SETPIPE_SZ = 1031;
+/** `fcntl`: read how many bytes a pipe holds. */
+export const F_GETPIPE_SZ = 1032;
 /** Descriptor flag: close on exec. */
 export const FD_CLOEXEC = 1;
 /** File flag: non-blocking. */

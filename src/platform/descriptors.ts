@@ -5,8 +5,20 @@
  */
 import { readdirSync } from "node:fs";
 import { checkInteger } from "./arguments.js";
-import { EFD_CLOEXEC, EFD_NONBLOCK, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from "./constants.js";
-import { EAGAIN, EINTR, systemError } from "./errno.js";
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  F_GETFD,
+  F_GETFL,
+  F_GETPIPE_SZ,
+  F_SETFD,
+  F_SETFL,
+  F_SETPIPE_SZ,
+  FD_CLOEXEC,
+  O_CLOEXEC,
+  O_NONBLOCK,
+} from "./constants.js";
+import { EAGAIN, EINTR, ENOMEM, EPERM, systemError } from "./errno.js";
 import { sys } from "./system-calls.js";
 
 /**
@@ -95,6 +107,24 @@ export function pipe(): [number, number] {
     const errno = sys.errno();
     if (errno !== EINTR) throw systemError(errno, "pipe2");
   }
+}
+
+/**
+ * Has a pipe hold at least `size` bytes, if the system lets it: what one user's pipes may hold together is bounded (pipe(7), "/proc files").
+ *
+ * @returns how many it holds now
+ * @throws SystemError EBADF for what is no pipe
+ */
+export function enlargePipe(fd: number, size: number): number {
+  checkDescriptor(fd);
+  checkInteger(size, "size", 0, 0x7fffffff);
+  const held = control(fd, F_GETPIPE_SZ, 0);
+  if (held >= size) return held;
+  const set = sys.fcntl(fd, F_SETPIPE_SZ, size);
+  if (set !== -1) return set;
+  const errno = sys.errno();
+  if (errno === EPERM || errno === ENOMEM) return held;
+  throw systemError(errno, "fcntl");
 }
 
 /**

@@ -82,6 +82,8 @@ export function errno(name: string): number {
 
 /** Interrupted by a signal. */
 export const EINTR: number = errno("EINTR");
+/** Not enough memory. */
+export const ENOMEM: number = errno("ENOMEM");
 /** It would block. */
 export const EAGAIN: number = errno("EAGAIN");
 /** Not an open descriptor. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { CancelledError } from "../../src/concurrent/index.js";
 import type { PollIOLoop } from "../../src/ioloop/index.js";
 import { PipeIOStream } from "../../src/iostream/index.js";
-import { pipe, Socket, socketpair } from "../../src/platform/index.js";
+import { F_GETPIPE_SZ, F_SETPIPE_SZ, pipe, Socket, socketpair, sys } from "../../src/platform/index.js";
 import { CalledProcessError, cpuCount, Subprocess, type SubprocessOptions, taskId } from "../../src/process/index.js";
 import { openDescriptors } from "../support/descriptors.js";
 import { injectFault } from "../support/faults.js";
@@ -59,6 +59,27 @@ describe("Subprocess", () => {
 
   afterEach(() => {
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("N109 its pipes hold 256 KiB, or where the system refuses that what they hold anyway", async () => {
+    await onLoop(async () => {
+      const held = (child: Subprocess): number[] =>
+        [child.stdin, child.stdout, child.stderr].map((stream) => sys.fcntl(stream?.fileno() ?? -1, F_GETPIPE_SZ, 0));
+      const streams: SubprocessOptions = { stdin: STREAM, stdout: STREAM, stderr: STREAM };
+      const child = new Subprocess(["cat"], streams);
+      expect(held(child)).to.deep.equal([262_144, 262_144, 262_144]);
+      // What a user's pipes may hold together is bounded: EPERM.
+      using refused = injectFault("fcntl", { errno: "EPERM", times: 3, when: (_fd: number, command: number) => command === F_SETPIPE_SZ });
+      const other = new Subprocess(["cat"], streams);
+      expect([refused.injected, ...held(other)]).to.deep.equal([3, 65_536, 65_536, 65_536]);
+      for (const each of [child, other]) {
+        await each.stdin?.write("still there");
+        each.stdin?.close();
+        expect(String(await each.stdout?.readUntilClose())).to.equal("still there");
+        each.stderr?.close();
+        await each.waitForExit();
+      }
+    });
   });
 
   it("N85 writes to the child, reads from it, and tells it the end", async () => {
