@@ -66,6 +66,8 @@ export interface Work {
   /** They take turns in this order, in each round. */
   readonly contenders: readonly Contender[];
   readonly targets: readonly Target[];
+  /** What one has to know to read the figures; Markdown. */
+  readonly note?: string;
   /** Instead of the run's number of rounds. With `--quick` there is always one. */
   readonly rounds?: number;
 }

@@ -174,7 +174,7 @@ Where its share of its core was above ${LOAD_LIMIT * 100}% it may have been the 
 
 ${loadTable(results)}
 
-${results.works.map((work) => `## ${work.title}\n\n\`--only=${work.id}\`${measuredAgain(work)}\n\n${workTable(work)}\n`).join("\n")}`;
+${results.works.map((work) => `## ${work.title}\n\n\`--only=${work.id}\`${measuredAgain(work)}\n\n${work.note === undefined ? "" : `${work.note}\n\n`}${workTable(work)}\n`).join("\n")}`;
 }
 
 function measuredAgain({ again }: WorkResult): string {

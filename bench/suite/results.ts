@@ -24,6 +24,7 @@ export interface WorkResult {
   readonly unit: string;
   readonly contenders: readonly ContenderResult[];
   readonly targets: readonly Target[];
+  readonly note?: string;
   /** Where the work was measured after the run that it stands in, for `--again`: when, and with which version of this package. */
   readonly again?: { readonly date: string; readonly version: string };
 }

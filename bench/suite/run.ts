@@ -23,12 +23,12 @@ export async function runWork(work: Work, rounds: number, tell: (progress: strin
       }
     }
   }
-  const { id, title, unit, targets } = work;
+  const { id, title, unit, targets, note } = work;
   const contenders = all.map(({ contender: { name, skipped }, measurements, failures }): ContenderResult => ({
     name,
     ...(skipped === undefined ? {} : { skipped }),
     measurements,
     failures,
   }));
-  return { id, title, unit, contenders, targets };
+  return { id, title, unit, contenders, targets, ...(note === undefined ? {} : { note }) };
 }

@@ -75,6 +75,7 @@ describe("the benchmark's report", () => {
       "1 reached, 1 not reached, 1 not measured",
       "(results.svg)",
       "## TLS & more",
+      "One has to know this.\n\n|",
       "median of 2 rounds",
     ]) {
       expect(text).to.include(part);
