@@ -91,7 +91,21 @@ class BulkOut extends TCPServer {
   }
 }
 
-/** Reads to the end. */
+/** Reads to the end, into the same memory again and again. */
+class BulkInto extends TCPServer {
+  override async handleStream(stream: IOStream): Promise<void> {
+    const target = Buffer.alloc(CHUNK.length);
+    let received = 0;
+    try {
+      for (;;) received += await stream.readInto(target, { partial: true });
+    } catch (error) {
+      ignoreClosed(error);
+    }
+    if (received === 0) throw new Error("Nothing was received");
+  }
+}
+
+/** Reads to the end, chunk by chunk, each in memory of its own. */
 class BulkIn extends TCPServer {
   override async handleStream(stream: IOStream): Promise<void> {
     let received = 0;
@@ -107,6 +121,7 @@ const modes: Record<string, () => number | Promise<number>> = {
   asyncio: echoWithAsyncio,
   "bulk-out": () => listen(new BulkOut()),
   "bulk-in": () => listen(new BulkIn()),
+  "bulk-in-into": () => listen(new BulkInto()),
 };
 
 const [mode = ""] = process.argv.slice(2);

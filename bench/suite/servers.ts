@@ -7,6 +7,8 @@ export const names = {
   await: "ioloop, await",
   callback: "ioloop, callbacks",
   asyncio: "ioloop, asyncio",
+  into: "ioloop, readInto",
+  chunks: "ioloop, for await",
   net: "Node net",
   netLines: "Node net, split by hand",
   netReadline: "Node net, readline",
@@ -18,7 +20,7 @@ export const names = {
 } as const;
 
 /** One of the echo servers. */
-export type EchoServer = keyof typeof names;
+export type EchoServer = Exclude<keyof typeof names, "into" | "chunks">;
 
 function echoProgram(setup: Setup, which: EchoServer): Program {
   switch (which) {
