@@ -112,7 +112,7 @@ describe("the benchmark's results", () => {
     expect(both.date).to.equal(results.date);
     expect(both.works).to.deep.equal([{ ...newer, again: { date: later.date, version: "1.2.3, commit abc" } }, results.works[1]]);
     expect(markdownReport(both, "chart.svg")).to.match(
-      /`--only=echo-50`, measured again on 2026-12-24 18:00 UTC with 1\.2\.3, commit abc\n/,
+      /`--only=echo-50`, measured again on 2026-12-24 18:00 UTC with 1\.2\.3, commit abc, in 1 round\n/,
     );
     expect(markdownReport(results, "chart.svg")).to.not.include("measured again");
   });
