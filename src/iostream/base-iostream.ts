@@ -40,7 +40,8 @@ const READ_UNTIL_CLOSE_KEYS = ["streamingCallback", "signal"];
 /**
  * How many bytes a stream writes inside of write calls before one of them is done in the next iteration only. Code that awaits write after write
  * never leaves the microtask queue while the other end keeps pace: 4 GB went out in one turn, with nothing else running in between (S209). 16 MiB
- * take 1.3 ms. The iterations cost bulk on loopback 3%, with 4 MiB 5%: after so much copying nothing of them is in the caches any more.
+ * take 1.3 ms. The iterations cost bulk on loopback 3%, with 4 MiB 5%: after so much copying nothing of them is in the caches any more (Node 20,
+ * `npm run bench -- --only=bulk-out-1`).
  */
 const BYTES_PER_TURN = 16 << 20;
 

@@ -67,7 +67,7 @@ function checkIdle(stream: IOStream): void {
       ? "it is connecting"
       : stream.reading()
         ? "a read waits"
-        : stream.writing() || stream._writeFutures !== undefined || stream._writeCallback !== undefined
+        : stream._writesWait() || stream._writeCallback !== undefined
           ? "a write waits"
           : stream._pendingCallbacks > 0
             ? "a callback waits"

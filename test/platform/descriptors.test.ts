@@ -4,7 +4,9 @@ import {
   closeDescriptor,
   createEventFd,
   drainEventFd,
+  enlargePipe,
   F_GETFL,
+  F_SETPIPE_SZ,
   isInheritable,
   isOpen,
   O_NONBLOCK,
@@ -34,6 +36,23 @@ describe("Descriptors", () => {
   };
   afterEach(() => {
     for (const fd of ends.splice(0)) closeDescriptor(fd);
+  });
+
+  it("enlargePipe makes a pipe larger and never smaller, takes a refusal, and names what is no pipe", () => {
+    const [read] = opened();
+    const usual = enlargePipe(read, 1);
+    const larger = enlargePipe(read, 4 * usual);
+    expect([larger, enlargePipe(read, 1)]).to.deep.equal([4 * usual, 4 * usual]);
+    {
+      using refused = injectFault("fcntl", { errno: "ENOMEM", when: (_fd: number, command: number) => command === F_SETPIPE_SZ });
+      expect([enlargePipe(read, 8 * usual), refused.injected]).to.deep.equal([larger, 1]);
+    }
+    const event = createEventFd();
+    try {
+      expect(() => enlargePipe(event, 1)).to.throw("EBADF");
+    } finally {
+      closeDescriptor(event);
+    }
   });
 
   it("pipe is non-blocking and close-on-exec from the creating call, read end first", () => {
